@@ -1,0 +1,17 @@
+//! The types of `guest/wit`, generated, and in wasm32 the exports.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::allow_attributes_without_reason,
+    unsafe_op_in_unsafe_fn,
+    unused_qualifications,
+    reason = "generated code"
+)]
+
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "engine",
+    pub_export_macro: true,
+    default_bindings_module: "crate::bindings",
+    additional_derives: [PartialEq],
+});

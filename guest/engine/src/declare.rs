@@ -1,0 +1,228 @@
+//! What the file declares of its inputs and outputs, with every open dimension given a name.
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::{Dimension as DimProto, dimension::Value as Size};
+use tract_onnx::pb::type_proto::{Tensor as TensorType, Value};
+use tract_onnx::pb::{GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto};
+use tract_onnx::tract_hir::internal::*;
+
+use crate::{Datatype, Dimension, TensorSpec, values};
+
+/// A declared output. Without a datatype where the file declares no tensor.
+pub struct Output {
+    pub name: String,
+    pub datatype: Option<Datatype>,
+}
+
+/// The inputs a caller gives, rewritten in `proto` so that what tract reads is what is returned.
+pub fn inputs(proto: &mut ModelProto, overrides: &[TensorSpec]) -> TractResult<Vec<TensorSpec>> {
+    let graph = graph(proto)?;
+    let constants: Vec<String> = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name.clone())
+        .collect();
+    let mut specs = vec![];
+    for input in graph
+        .input
+        .iter_mut()
+        .filter(|input| !constants.contains(&input.name))
+    {
+        let declared = spec(input)?;
+        let given = overrides.iter().find(|given| given.name == input.name);
+        let spec = settle(&input.name, declared, given)?;
+        input.r#type = Some(tensor_type(&spec));
+        specs.push(spec);
+    }
+    match overrides
+        .iter()
+        .find(|given| specs.iter().all(|spec| spec.name != given.name))
+    {
+        None => Ok(specs),
+        Some(unknown) => bail!(
+            "the model has no input `{}`; its inputs are {}",
+            unknown.name,
+            specs
+                .iter()
+                .map(|spec| format!("`{}`", spec.name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    }
+}
+
+/// The graph's outputs; a declared type that is no tensor (a map from ZipMap) is set aside.
+pub fn outputs(proto: &mut ModelProto) -> TractResult<Vec<Output>> {
+    let mut outputs = vec![];
+    for output in &mut graph(proto)?.output {
+        let datatype = match output.r#type.as_ref().and_then(|of| of.value.as_ref()) {
+            Some(Value::TensorType(tensor)) if tensor.elem_type != 0 => {
+                Some(datatype(&output.name, tensor.elem_type)?)
+            }
+            _ => None,
+        };
+        if datatype.is_none() {
+            output.r#type = None;
+        }
+        outputs.push(Output {
+            name: output.name.clone(),
+            datatype,
+        });
+    }
+    Ok(outputs)
+}
+
+fn graph(proto: &mut ModelProto) -> TractResult<&mut GraphProto> {
+    proto
+        .graph
+        .as_mut()
+        .context("the file holds no graph: this is not an ONNX model")
+}
+
+/// The declared datatype and, where the rank is known, the shape; an open dimension is `None`.
+type Declared = (Option<Datatype>, Option<Vec<Option<Dimension>>>);
+
+fn spec(input: &ValueInfoProto) -> TractResult<Declared> {
+    let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|of| of.value.as_ref())
+    else {
+        bail!(
+            "input `{}` is not a tensor, and the protocol carries only tensors",
+            input.name
+        );
+    };
+    let datatype = match tensor.elem_type {
+        0 => None,
+        elem_type => Some(datatype(&input.name, elem_type)?),
+    };
+    let shape = tensor
+        .shape
+        .as_ref()
+        .map(|shape| shape.dim.iter().map(dimension).collect());
+    Ok((datatype, shape))
+}
+
+fn dimension(proto: &DimProto) -> Option<Dimension> {
+    match proto.value.as_ref()? {
+        Size::DimValue(size) => u64::try_from(*size).ok().map(Dimension::Fixed),
+        Size::DimParam(name) if name.is_empty() || name == "?" || name.starts_with("unk__") => None,
+        Size::DimParam(name) => Some(Dimension::Symbolic(symbol(name))),
+    }
+}
+
+/// A name that tract reads as one symbol and not as an expression.
+fn symbol(name: &str) -> String {
+    let mut symbol: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    if !symbol.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        symbol.insert(0, 'd');
+    }
+    symbol
+}
+
+fn settle(name: &str, declared: Declared, given: Option<&TensorSpec>) -> TractResult<TensorSpec> {
+    let (datatype, shape) = declared;
+    if let Some(given) = given {
+        if let Some(declared) = datatype
+            && declared != given.datatype
+        {
+            bail!(
+                "input `{name}` is declared {declared:?} in the file, not {:?}",
+                given.datatype
+            );
+        }
+        if let Some(shape) = shape
+            && !fits(&shape, &given.shape)
+        {
+            bail!(
+                "input `{name}` is declared {shape:?} in the file, which the given shape contradicts"
+            );
+        }
+        let shape = given.shape.iter().map(|dimension| match dimension {
+            Dimension::Symbolic(name) => Dimension::Symbolic(symbol(name)),
+            fixed => fixed.clone(),
+        });
+        return Ok(TensorSpec {
+            name: name.to_owned(),
+            datatype: given.datatype,
+            shape: shape.collect(),
+        });
+    }
+    let datatype = datatype
+        .with_context(|| format!("input `{name}` declares no datatype; give one with --input"))?;
+    let shape = shape.with_context(|| {
+        format!(
+            "input `{name}` declares no shape; give one, for example --input '{name}=FP32[N,4]'"
+        )
+    })?;
+    let shape = shape.into_iter().enumerate().map(|(axis, dimension)| {
+        dimension.unwrap_or_else(|| Dimension::Symbolic(symbol(&format!("{name}_{axis}"))))
+    });
+    Ok(TensorSpec {
+        name: name.to_owned(),
+        datatype,
+        shape: shape.collect(),
+    })
+}
+
+fn fits(declared: &[Option<Dimension>], given: &[Dimension]) -> bool {
+    declared.len() == given.len()
+        && declared
+            .iter()
+            .zip(given)
+            .all(|(declared, given)| match (declared, given) {
+                (Some(Dimension::Fixed(declared)), Dimension::Fixed(given)) => declared == given,
+                (Some(Dimension::Fixed(_)), Dimension::Symbolic(_)) => false,
+                _ => true,
+            })
+}
+
+fn tensor_type(spec: &TensorSpec) -> TypeProto {
+    let dim = spec.shape.iter().map(|dimension| {
+        let value = match dimension {
+            Dimension::Fixed(size) => Size::DimValue(i64::try_from(*size).unwrap_or(i64::MAX)),
+            Dimension::Symbolic(symbol) => Size::DimParam(symbol.clone()),
+        };
+        DimProto {
+            value: Some(value),
+            ..DimProto::default()
+        }
+    });
+    let shape = Some(TensorShapeProto { dim: dim.collect() });
+    let tensor = TensorType {
+        elem_type: elem_type(spec.datatype) as i32,
+        shape,
+    };
+    TypeProto {
+        value: Some(Value::TensorType(tensor)),
+        ..TypeProto::default()
+    }
+}
+
+fn datatype(name: &str, elem_type: i32) -> TractResult<Datatype> {
+    let of = DataType::try_from(elem_type)
+        .map_err(|_| format_err!("`{name}` has the unknown datatype {elem_type}"))?;
+    DatumType::try_from(of)
+        .ok()
+        .and_then(values::datatype)
+        .with_context(|| format!("`{name}` is {of:?}, which no protocol datatype can carry"))
+}
+
+fn elem_type(datatype: Datatype) -> DataType {
+    match datatype {
+        Datatype::Bool => DataType::Bool,
+        Datatype::Uint8 => DataType::Uint8,
+        Datatype::Uint16 => DataType::Uint16,
+        Datatype::Uint32 => DataType::Uint32,
+        Datatype::Uint64 => DataType::Uint64,
+        Datatype::Int8 => DataType::Int8,
+        Datatype::Int16 => DataType::Int16,
+        Datatype::Int32 => DataType::Int32,
+        Datatype::Int64 => DataType::Int64,
+        Datatype::Fp16 => DataType::Float16,
+        Datatype::Fp32 => DataType::Float,
+        Datatype::Fp64 => DataType::Double,
+        Datatype::Bytes => DataType::String,
+    }
+}

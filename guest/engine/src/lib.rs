@@ -1,0 +1,22 @@
+//! tract behind the modelet contract: the template that every modelet is made from.
+//!
+//! [`load`] reads a model, [`Model::infer`] runs it. In wasm32 the module `component` exports the
+//! two over `guest/wit`; natively the same code is a library, which is how tests compare them.
+//!
+//! Absences: no import of any kind; no clock, no file, no randomness.
+
+mod bindings;
+#[cfg(target_arch = "wasm32")]
+mod component;
+mod declare;
+mod infer;
+mod load;
+#[cfg(target_arch = "wasm32")]
+mod memory;
+mod values;
+
+pub use bindings::exports::modelet::model::inference::{
+    Datatype, Dimension, Error, Signature, Tensor, TensorSpec,
+};
+pub use infer::Model;
+pub use load::{ENGINE, load};

@@ -1,0 +1,71 @@
+//! From the bytes of an ONNX file to a plan that runs.
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+
+use crate::{Dimension, Model, Signature, TensorSpec, declare, values};
+
+/// The engine's name and version, as they are embedded in every modelet.
+pub const ENGINE: &str = "tract 0.23.9";
+
+/// Reads, types and optimises a model. `overrides` replace the declared datatype and shape of the
+/// inputs they name. The error says which part of the file cannot be used, and where.
+pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
+    try_load(onnx, overrides).map_err(|error| format!("{error:#}"))
+}
+
+fn try_load(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Model> {
+    let mut framework = tract_onnx::onnx()
+        // Exporters leave shapes here that contradict the dimensions a model is later given.
+        .with_ignore_value_info(true);
+    modelet_operators::register(&mut framework);
+    let mut proto = framework
+        .proto_model_for_read(&mut &*onnx)
+        .context("this is not an ONNX file, or it is damaged")?;
+    let inputs = declare::inputs(&mut proto, overrides)?;
+    let declared = declare::outputs(&mut proto)?;
+    let model = framework.model_for_proto_model(&proto)?;
+    // The weights are in the graph now; their first copy is not needed beside it.
+    drop(proto);
+    let model = model.into_optimized()?;
+    let outputs = outputs(&model, declared)?;
+    let plan = model.into_runnable()?;
+    Ok(Model::new(plan, Signature { inputs, outputs }))
+}
+
+/// Declared names and datatypes with the shapes that tract inferred.
+fn outputs(model: &TypedModel, declared: Vec<declare::Output>) -> TractResult<Vec<TensorSpec>> {
+    let facts = model.output_outlets()?.to_vec();
+    ensure!(
+        facts.len() == declared.len(),
+        "the graph lost outputs while it was optimised"
+    );
+    declared
+        .into_iter()
+        .zip(facts)
+        .map(|(output, outlet)| {
+            let fact = model.outlet_fact(outlet)?;
+            let datatype = match output.datatype {
+                Some(datatype) => datatype,
+                None => values::datatype(fact.datum_type).with_context(|| {
+                    format!(
+                        "output `{}` is {:?}, which no protocol datatype can carry",
+                        output.name, fact.datum_type
+                    )
+                })?,
+            };
+            Ok(TensorSpec {
+                name: output.name,
+                datatype,
+                shape: fact.shape.iter().map(dimension).collect(),
+            })
+        })
+        .collect()
+}
+
+fn dimension(size: &TDim) -> Dimension {
+    match size.to_i64() {
+        Ok(size) if size >= 0 => Dimension::Fixed(size as u64),
+        _ => Dimension::Symbolic(size.to_string()),
+    }
+}

@@ -1,0 +1,274 @@
+//! `LinearClassifier`: the class with the largest of several weighted sums.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::tract_core::ops::cast::cast;
+use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_hir::tract_core::ops::math::add;
+
+use super::labels::Labels;
+use super::post_transform::PostTransform;
+
+pub fn linear_classifier(
+    _ctx: &ParsingContext,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let labels = Labels::parse(node, "classlabels_ints")?;
+    let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
+    let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
+    let n_sums = n_sums(intercepts.len(), labels.len());
+    let binary = n_sums == 1 && labels.len() == 2;
+    node.expect(binary || n_sums == labels.len(), || {
+        format!(
+            "a sum for each of {} classes, or one for two, got {n_sums}",
+            labels.len()
+        )
+    })?;
+    let whole = !coefficients.is_empty() && coefficients.len().is_multiple_of(n_sums);
+    node.expect_attr("coefficients", whole, || {
+        format!(
+            "the same number for each of {n_sums} sums, got {}",
+            coefficients.len()
+        )
+    })?;
+    let coefficients = Tensor::from_shape(&[n_sums, coefficients.len() / n_sums], &coefficients)?;
+    let intercepts = match intercepts.is_empty() {
+        true => None,
+        false => Some(Tensor::from_shape(&[1, n_sums], &intercepts)?.into_arc_tensor()),
+    };
+    let post_transform = PostTransform::parse(node)?;
+    let choice = Choice {
+        labels,
+        binary,
+        post_transform,
+    };
+    let coefficients = coefficients.into_arc_tensor();
+    Ok((
+        expand(LinearClassifier {
+            coefficients,
+            intercepts,
+            choice,
+        }),
+        vec![],
+    ))
+}
+
+/// Without intercepts, two classes can have been meant with one sum or with two: the specification
+/// leaves it open.
+fn n_sums(n_intercepts: usize, n_classes: usize) -> usize {
+    match (n_intercepts, n_classes) {
+        (0, 2) => 1,
+        (0, n_classes) => n_classes,
+        (given, _) => given,
+    }
+}
+
+#[derive(Debug, Clone)]
+struct LinearClassifier {
+    /// [sums, features]
+    coefficients: Arc<Tensor>,
+    /// [1, sums]
+    intercepts: Option<Arc<Tensor>>,
+    choice: Choice,
+}
+
+impl Expansion for LinearClassifier {
+    fn name(&self) -> StaticName {
+        "LinearClassifier".into()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(2)
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        super::classifier_rules(solver, &self.choice.labels, inputs, outputs)
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let mut rows = inputs[0];
+        if model.outlet_fact(rows)?.rank() == 1 {
+            rows = model.wire_node(format!("{prefix}.row"), AxisOp::Add(0), &[rows])?[0];
+        }
+        if model.outlet_fact(rows)?.datum_type != f32::datum_type() {
+            rows = model.wire_node(format!("{prefix}.float"), cast(f32::datum_type()), &[rows])?[0];
+        }
+        let coefficients =
+            model.add_const(format!("{prefix}.coefficients"), self.coefficients.clone())?;
+        let sum = EinSum::new("rf,sf->rs".parse()?, f32::datum_type());
+        let mut sums = model.wire_node(format!("{prefix}.sums"), sum, &[rows, coefficients])?[0];
+        if let Some(intercepts) = &self.intercepts {
+            let intercepts = model.add_const(format!("{prefix}.intercepts"), intercepts.clone())?;
+            sums = model.wire_node(format!("{prefix}.shifted"), add(), &[sums, intercepts])?[0];
+        }
+        model.wire_node(prefix, self.choice.clone(), &[sums])
+    }
+}
+
+/// From sums [rows, sums] to labels [rows] and scores [rows, classes].
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Choice {
+    labels: Labels,
+    /// One sum for two classes: above zero it is the second.
+    binary: bool,
+    post_transform: PostTransform,
+}
+
+impl Choice {
+    fn choose(&self, sums: &[f32], scores: &mut [f32]) -> usize {
+        if self.binary {
+            scores.copy_from_slice(&self.post_transform.apply_binary(sums[0], true));
+            return usize::from(sums[0] > 0.0);
+        }
+        scores.copy_from_slice(sums);
+        self.post_transform.apply(scores);
+        // The first of equal sums.
+        (1..sums.len()).fold(0, |best, class| {
+            if sums[class] > sums[best] {
+                class
+            } else {
+                best
+            }
+        })
+    }
+}
+
+impl Op for Choice {
+    fn name(&self) -> StaticName {
+        "LinearClassifier".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Choice {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let sums = args_1!(inputs);
+        let [n_rows, n_sums] = *sums.shape() else {
+            bail!("sums have the shape {:?}", sums.shape())
+        };
+        let sums = sums.try_as_plain_ram()?.as_slice::<f32>()?;
+        let mut output = super::zeros(n_rows, self.labels.len())?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let scores = plain
+            .as_slice_mut::<f32>()?
+            .chunks_exact_mut(self.labels.len());
+        let winners: Vec<usize> = sums
+            .chunks_exact(n_sums)
+            .zip(scores)
+            .map(|(sums, scores)| self.choose(sums, scores))
+            .collect();
+        Ok(tvec!(
+            self.labels.at(&winners).into_tvalue(),
+            output.into_tvalue()
+        ))
+    }
+}
+
+impl TypedOp for Choice {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let n_rows = inputs[0].shape[0].clone();
+        Ok(tvec!(
+            self.labels.datum_type().fact([n_rows.clone()]),
+            f32::fact([n_rows, self.labels.len().to_dim()]),
+        ))
+    }
+
+    as_op!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::{check, floats, ints, node, refusal, string, strings};
+    use super::*;
+
+    const ROWS: [[f32; 2]; 3] = [[0.2, 1.0], [1.0, 0.3], [-1.0, -2.0]];
+
+    fn classifier(
+        labels: &[i64],
+        coefficients: &[f32],
+        intercepts: &[f32],
+        transform: &str,
+    ) -> NodeProto {
+        let attributes = vec![
+            ints("classlabels_ints", labels),
+            floats("coefficients", coefficients),
+            floats("intercepts", intercepts),
+            string("post_transform", transform),
+        ];
+        node("LinearClassifier", 2, attributes)
+    }
+
+    #[test]
+    fn one_sum_for_two_classes() {
+        for (transform, scores) in [
+            ("NONE", [[0.44f32, 0.56], [0.48, 0.52], [2.0, -1.0]]),
+            (
+                "LOGISTIC",
+                [
+                    [0.36354744, 0.63645256],
+                    [0.3728522, 0.6271478],
+                    [0.7310586, 0.26894143],
+                ],
+            ),
+        ] {
+            let node = classifier(&[5, 7], &[0.3, 0.4], &[0.1], transform);
+            check(
+                node,
+                tensor2(&ROWS),
+                &[tensor1(&[7i64, 7, 5]), tensor2(&scores)],
+            );
+        }
+    }
+
+    #[test]
+    fn a_sum_for_each_class() {
+        let node = classifier(
+            &[5, 7, 9],
+            &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+            &[0.1, -0.4, 0.2],
+            "NONE",
+        );
+        let scores = tensor2(&[[0.32f32, 0.06, 0.9], [0.26, 0.02, 0.88], [-0.4, -1.5, -1.5]]);
+        check(node, tensor2(&ROWS), &[tensor1(&[9i64, 9, 5]), scores]);
+    }
+
+    #[test]
+    fn texts_are_labels_too() {
+        let attributes = vec![
+            strings("classlabels_strings", &["no", "yes"]),
+            floats("coefficients", &[0.3, 0.4]),
+            floats("intercepts", &[0.1]),
+        ];
+        let labels = tensor1(&["yes".to_owned(), "yes".to_owned(), "no".to_owned()]);
+        let scores = tensor2(&[[0.44f32, 0.56], [0.48, 0.52], [2.0, -1.0]]);
+        check(
+            node("LinearClassifier", 2, attributes),
+            tensor2(&ROWS),
+            &[labels, scores],
+        );
+    }
+
+    #[test]
+    fn refuses_lists_that_do_not_fit() {
+        let odd = classifier(&[5, 7], &[0.3, 0.4, 0.5], &[0.1, 0.2], "NONE");
+        assert!(refusal(odd).contains("coefficients"));
+        assert!(
+            refusal(classifier(&[5, 7, 9], &[0.3, 0.4], &[0.1, 0.2], "NONE")).contains("3 classes")
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Reads a modelet's bytes: is it a component with no imports and the one export, and what is in it?
+
+use std::ops::Range;
+
+use serde::Serialize;
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
+
+use crate::metadata::{EMBED_SECTION, Metadata, sha256_hex};
+
+/// The export that makes a component a modelet.
+pub const CONTRACT: &str = "modelet:model/inference@0.1.0";
+
+/// What is known of a modelet without running it. Sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    #[serde(flatten)]
+    pub metadata: Metadata,
+    /// SHA-256 of the whole file, lower-case hexadecimal.
+    pub sha256: String,
+    pub size_bytes: u64,
+    /// Machine-independent code: the engine.
+    pub code_bytes: u64,
+    /// The memory image: weights and the prepared graph.
+    pub image_bytes: u64,
+}
+
+/// Why bytes are not a modelet.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    #[error("not a WebAssembly file (it does not begin with \\0asm)")]
+    NotWasm,
+    #[error(
+        "this is a core WebAssembly module, a modelet is a component; write one with `modelet build`"
+    )]
+    CoreModule,
+    #[error("damaged WebAssembly: {0}")]
+    Damaged(#[from] wasmparser::BinaryReaderError),
+    #[error(
+        "the component imports `{0}`; a modelet imports nothing, so that it can reach no clock, \
+         file, socket or other model"
+    )]
+    Imports(String),
+    #[error("the component does not export `{CONTRACT}`; write one with `modelet build`")]
+    MissingExport,
+    #[error("the component exports `{0}` beside the modelet contract")]
+    ExtraExport(String),
+    #[error("the component has no `{EMBED_SECTION}` section; write one with `modelet build`")]
+    MissingMetadata,
+    #[error("the `{EMBED_SECTION}` section cannot be read: {0}")]
+    BadMetadata(#[from] serde_json::Error),
+}
+
+/// Reads and checks the outside of a modelet; functions' bodies are left to the compiler to validate.
+pub fn inspect(bytes: &[u8]) -> Result<Facts, Invalid> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(Invalid::NotWasm);
+    }
+    let outside = Outside::read(bytes)?;
+    if let Some(import) = outside.imports.into_iter().next() {
+        return Err(Invalid::Imports(import));
+    }
+    if !outside.exports.iter().any(|export| export == CONTRACT) {
+        return Err(Invalid::MissingExport);
+    }
+    if let Some(extra) = outside.exports.into_iter().find(|name| name != CONTRACT) {
+        return Err(Invalid::ExtraExport(extra));
+    }
+    let metadata = outside.metadata.ok_or(Invalid::MissingMetadata)?;
+    Ok(Facts {
+        metadata: serde_json::from_slice(metadata)?,
+        sha256: sha256_hex(bytes),
+        size_bytes: bytes.len() as u64,
+        code_bytes: outside.code_bytes,
+        image_bytes: outside.image_bytes,
+    })
+}
+
+/// The parts of a component that [`inspect`] looks at.
+#[derive(Default)]
+struct Outside<'a> {
+    depth: usize,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    metadata: Option<&'a [u8]>,
+    code_bytes: u64,
+    image_bytes: u64,
+}
+
+impl<'a> Outside<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Invalid> {
+        let mut outside = Outside::default();
+        for payload in Parser::new(0).parse_all(bytes) {
+            outside.visit(payload?)?;
+        }
+        Ok(outside)
+    }
+
+    fn visit(&mut self, payload: Payload<'a>) -> Result<(), Invalid> {
+        match payload {
+            Payload::Version { encoding, .. } => {
+                if self.depth == 0 && encoding == Encoding::Module {
+                    return Err(Invalid::CoreModule);
+                }
+                self.depth += 1;
+            }
+            Payload::End(_) => self.depth = self.depth.saturating_sub(1),
+            Payload::CodeSectionStart { range, .. } => self.code_bytes += length(range),
+            Payload::DataSection(section) => self.image_bytes += length(section.range()),
+            // Components nested inside cannot reach the host unless the outermost imports.
+            Payload::ComponentImportSection(section) if self.depth == 1 => {
+                for import in section {
+                    self.imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if self.depth == 1 => {
+                for export in section {
+                    let export = export?;
+                    if export.kind != ComponentExternalKind::Type {
+                        self.exports.push(export.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::CustomSection(section)
+                if self.depth == 1 && section.name() == EMBED_SECTION =>
+            {
+                self.metadata = Some(section.data());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn length(range: Range<usize>) -> u64 {
+    (range.end - range.start) as u64
+}

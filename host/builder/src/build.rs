@@ -1,0 +1,138 @@
+//! The stages in order, timed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use modelet_artifact::{Facts, Metadata, embed, inspect, sha256_hex};
+use modelet_protocol::{GoldenCase, TensorSpec};
+use modelet_runtime::CodeCache;
+
+use crate::check;
+use crate::preinitialise::Template;
+use crate::seal;
+
+/// What the caller decides about a modelet.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub name: String,
+    pub version: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// Datatypes and shapes of inputs that the file leaves open.
+    pub inputs: Vec<TensorSpec>,
+    /// Requests with known answers, checked before the result is returned. Without any, the model
+    /// is run once on zeros.
+    pub examples: Vec<GoldenCase>,
+    /// Where compiled code is kept, so that the next build is quick. `None` keeps none.
+    pub cache: Option<PathBuf>,
+}
+
+/// A finished modelet.
+#[derive(Clone, Debug)]
+pub struct Built {
+    pub component: Vec<u8>,
+    pub facts: Facts,
+    /// How long each stage took, in order.
+    pub stages: Vec<(Stage, Duration)>,
+}
+
+/// A step of the build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The engine is compiled, or its code taken from the cache.
+    Compile,
+    /// The engine reads, optimises and packs the model.
+    Load,
+    /// Its memory becomes part of the component.
+    Snapshot,
+    /// What was only needed for loading is closed off, and the metadata is embedded.
+    Seal,
+    /// The result is compiled, inspected and run.
+    Check,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 5] = [
+        Stage::Compile,
+        Stage::Load,
+        Stage::Snapshot,
+        Stage::Seal,
+        Stage::Check,
+    ];
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Compile => "compile the engine",
+            Stage::Load => "load the model",
+            Stage::Snapshot => "take the snapshot",
+            Stage::Seal => "seal",
+            Stage::Check => "check the result",
+        })
+    }
+}
+
+/// Builds a modelet. `progress` is told each stage as it begins.
+///
+/// The same file, options and tool version give the same bytes. The error says what in the file
+/// cannot be used; nothing is returned that has not answered an inference.
+pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) -> Result<Built> {
+    let mut clock = Clock::new(progress);
+    let cache = match &options.cache {
+        Some(directory) => CodeCache::open(directory)?,
+        None => CodeCache::default(),
+    };
+    let template = clock.time(Stage::Compile, || Template::compile(&cache))?;
+    let mut loaded = clock
+        .time(Stage::Load, || template.load(onnx, &options.inputs))
+        .context("the model cannot be used")?;
+    let metadata = Metadata {
+        name: options.name.clone(),
+        version: options.version.clone(),
+        labels: options.labels.clone(),
+        signature: loaded.signature.clone(),
+        source_sha256: sha256_hex(onnx),
+        engine: loaded.engine.clone(),
+        tool: concat!("modelet ", env!("CARGO_PKG_VERSION")).to_owned(),
+        panic_message_address: loaded.panic_message_address,
+    };
+    let snapshot = clock.time(Stage::Snapshot, || template.snapshot(&mut loaded))?;
+    // The instance holds as much memory as loading took; the check makes another.
+    drop(loaded);
+    let component = clock.time(Stage::Seal, || {
+        Ok(embed(&seal::seal(&snapshot)?, &metadata))
+    })?;
+    let facts = inspect(&component).context("the built component is not a modelet")?;
+    clock.time(Stage::Check, || check::check(&component, options))?;
+    Ok(Built {
+        component,
+        facts,
+        stages: clock.stages,
+    })
+}
+
+/// Tells the stages and times them.
+struct Clock<'a> {
+    progress: &'a mut dyn FnMut(Stage),
+    stages: Vec<(Stage, Duration)>,
+}
+
+impl<'a> Clock<'a> {
+    fn new(progress: &'a mut dyn FnMut(Stage)) -> Clock<'a> {
+        Clock {
+            progress,
+            stages: Vec::new(),
+        }
+    }
+
+    fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        (self.progress)(stage);
+        let start = Instant::now();
+        let result = work();
+        self.stages.push((stage, start.elapsed()));
+        result
+    }
+}

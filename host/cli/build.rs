@@ -1,0 +1,193 @@
+//! From an ONNX file to a modelet file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use modelet_builder::{Built, Options, Stage};
+use modelet_policy::names::ModelName;
+use modelet_protocol::{GoldenCase, TensorSpec};
+
+use crate::cache::Cache;
+use crate::inspect;
+
+/// Compile an ONNX model into a modelet: one WebAssembly component that imports nothing
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The ONNX file
+    model: PathBuf,
+    /// Write the modelet here
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Set the datatype and shape of an input that the file leaves open; a name stands for any size
+    #[arg(long = "input", value_name = "NAME=FP32[N,3,224,224]")]
+    inputs: Vec<TensorSpec>,
+    /// The model's name [default: the ONNX file's, without its ending]
+    #[arg(long)]
+    name: Option<ModelName>,
+    /// A version to embed, free text
+    #[arg(long)]
+    version: Option<String>,
+    /// A fact to embed; may be given more than once
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Requests with known answers, which the modelet must give before it is written
+    #[arg(long, value_name = "FILE")]
+    golden: Option<PathBuf>,
+    #[command(flatten)]
+    cache: Cache,
+}
+
+pub fn build(arguments: &Arguments) -> Result<()> {
+    let start = Instant::now();
+    check_place(&arguments.output)?;
+    let onnx = inspect::read(&arguments.model)?;
+    let options = options(arguments)?;
+    let mut progress = Progress::start();
+    let built = modelet_builder::build(&onnx, &options, &mut |stage| progress.show(stage));
+    progress.finish();
+    let built = built.with_context(|| format!("{} was not built", arguments.model.display()))?;
+    write(&arguments.output, &built.component)?;
+    summarise(arguments, onnx.len(), &built, start.elapsed())?;
+    Ok(())
+}
+
+fn options(arguments: &Arguments) -> Result<Options> {
+    let name = match &arguments.name {
+        Some(name) => name.clone(),
+        None => name_of(&arguments.model)?,
+    };
+    let mut labels = BTreeMap::new();
+    for (key, value) in &arguments.labels {
+        if labels.insert(key.clone(), value.clone()).is_some() {
+            bail!("label `{key}` is given twice");
+        }
+    }
+    Ok(Options {
+        name: name.to_string(),
+        version: arguments.version.clone(),
+        labels,
+        inputs: arguments.inputs.clone(),
+        examples: examples(arguments.golden.as_deref())?,
+        cache: arguments.cache.directory(),
+    })
+}
+
+fn name_of(model: &Path) -> Result<ModelName> {
+    model
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .parse()
+        .with_context(|| format!("{} gives no name; set one with --name", model.display()))
+}
+
+fn examples(golden: Option<&Path>) -> Result<Vec<GoldenCase>> {
+    let Some(path) = golden else {
+        return Ok(Vec::new());
+    };
+    modelet_protocol::golden::parse(&inspect::read(path)?)
+        .map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a label is KEY=VALUE".to_owned()),
+    }
+}
+
+/// Before minutes of work, not after.
+fn check_place(output: &Path) -> Result<()> {
+    ensure!(
+        !output.is_dir(),
+        "{} is a directory; name a file in it with --output",
+        output.display()
+    );
+    let folder = folder_of(output);
+    ensure!(
+        folder.is_dir(),
+        "there is no directory {} to write into",
+        folder.display()
+    );
+    Ok(())
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// In one step, so that a server which watches the place never sees half a file.
+fn write(output: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished = folder_of(output).join(format!(".modelet-{}.unfinished", std::process::id()));
+    fs::write(&unfinished, bytes)
+        .and_then(|()| fs::rename(&unfinished, output))
+        .or_else(|error| {
+            // It may not exist; the error that matters is the first.
+            let _ = fs::remove_file(&unfinished);
+            Err(error)
+        })
+        .with_context(|| format!("{} cannot be written", output.display()))
+}
+
+fn summarise(arguments: &Arguments, onnx: usize, built: &Built, total: Duration) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{} ({}) -> {} ({}) in {:.1} s",
+        arguments.model.display(),
+        inspect::size(onnx as u64),
+        arguments.output.display(),
+        inspect::size(built.facts.size_bytes),
+        total.as_secs_f64()
+    )?;
+    inspect::print(&mut out, &built.facts)?;
+    for (stage, time) in &built.stages {
+        writeln!(out, "{:6.2} s  {stage}", time.as_secs_f64())?;
+    }
+    Ok(())
+}
+
+/// A bar on a terminal; elsewhere a line per stage.
+enum Progress {
+    Bar(ProgressBar),
+    Lines,
+}
+
+impl Progress {
+    fn start() -> Progress {
+        if !io::stderr().is_terminal() {
+            return Progress::Lines;
+        }
+        let bar = ProgressBar::new(Stage::ALL.len() as u64);
+        let style = ProgressStyle::with_template("{spinner} [{bar:20}] {elapsed} {msg}")
+            .expect("the template is well formed");
+        bar.set_style(style);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Progress::Bar(bar)
+    }
+
+    fn show(&mut self, stage: Stage) {
+        match self {
+            Progress::Bar(bar) => {
+                let done = Stage::ALL.iter().position(|other| *other == stage);
+                bar.set_position(done.unwrap_or_default() as u64);
+                bar.set_message(stage.to_string());
+            }
+            // Progress that nobody reads is no reason to stop.
+            Progress::Lines => drop(writeln!(io::stderr(), "{stage}")),
+        }
+    }
+
+    fn finish(&self) {
+        if let Progress::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}

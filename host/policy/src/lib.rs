@@ -1,0 +1,14 @@
+//! Every decision about which model answers, as pure functions over plain values.
+//!
+//! Absences: no clock, no environment, no file, no thread, no randomness, no async. Time and keys
+//! are arguments. It compiles for wasm32 and decides the same there.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a panic is how a test fails")
+)]
+
+pub mod names;
+pub mod spec;
+pub mod units;
+pub mod versions;

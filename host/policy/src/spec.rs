@@ -1,0 +1,254 @@
+//! `model.toml`: what was typed, and what it means.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::names::Version;
+use crate::units;
+
+/// WebAssembly addresses this much.
+const MEMORY_LIMIT_BYTES: u64 = 4 << 30;
+
+/// How one model is served. `None` leaves it to the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelSpec {
+    pub versions: Versions,
+    pub limits: Limits,
+    /// Keep an instance between requests instead of starting a fresh one for each.
+    pub reuse: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    pub serve: Serve,
+    /// Answers calls that name no version; otherwise the highest that is ready does.
+    pub default: Option<Version>,
+}
+
+/// Which of the versions that are there are served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Serve {
+    #[default]
+    All,
+    Latest,
+    Only(Vec<Version>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory of one instance, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// The time for one inference.
+    pub timeout: Option<Duration>,
+    /// Calls at one time.
+    pub concurrency: Option<usize>,
+    /// Calls that may wait for one of those to end.
+    pub queue: Option<usize>,
+}
+
+/// Everything that is wrong with a `model.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecErrors(pub Vec<String>);
+
+impl fmt::Display for SpecErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "model.toml: {}", self.0.join("; "))
+    }
+}
+
+impl std::error::Error for SpecErrors {}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Typed {
+    versions: TypedVersions,
+    limits: TypedLimits,
+    instances: TypedInstances,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TypedVersions {
+    serve: Option<TypedServe>,
+    default: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TypedServe {
+    Word(String),
+    List(Vec<u64>),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TypedLimits {
+    memory: Option<String>,
+    timeout: Option<String>,
+    concurrency: Option<usize>,
+    queue: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TypedInstances {
+    reuse: bool,
+}
+
+impl ModelSpec {
+    /// Reads a `model.toml`. The error lists everything that is wrong at once, except where the
+    /// text is not TOML or has unknown keys: then it says where.
+    pub fn parse(text: &str) -> Result<ModelSpec, SpecErrors> {
+        let typed: Typed = toml::from_str(text)
+            .map_err(|error| SpecErrors(vec![error.to_string().trim().to_owned()]))?;
+        let mut errors = Vec::new();
+        let spec = ModelSpec {
+            versions: versions(typed.versions, &mut errors),
+            limits: limits(typed.limits, &mut errors),
+            reuse: typed.instances.reuse,
+        };
+        if errors.is_empty() {
+            Ok(spec)
+        } else {
+            Err(SpecErrors(errors))
+        }
+    }
+}
+
+fn versions(typed: TypedVersions, errors: &mut Vec<String>) -> Versions {
+    let serve = match typed.serve {
+        None => Serve::All,
+        Some(TypedServe::Word(word)) if word == "all" => Serve::All,
+        Some(TypedServe::Word(word)) if word == "latest" => Serve::Latest,
+        Some(TypedServe::Word(word)) => {
+            errors.push(format!(
+                "versions.serve is \"all\", \"latest\" or a list, not {word:?}"
+            ));
+            Serve::All
+        }
+        Some(TypedServe::List(numbers)) if numbers.is_empty() => {
+            errors.push("versions.serve lists no version".to_owned());
+            Serve::All
+        }
+        Some(TypedServe::List(numbers)) => Serve::Only(
+            numbers
+                .into_iter()
+                .filter_map(|number| version("versions.serve", number, errors))
+                .collect(),
+        ),
+    };
+    let default = typed
+        .default
+        .and_then(|number| version("versions.default", number, errors));
+    if let (Serve::Only(served), Some(default)) = (&serve, default)
+        && !served.contains(&default)
+    {
+        errors.push(format!(
+            "versions.default is {default}, which versions.serve leaves out"
+        ));
+    }
+    Versions { serve, default }
+}
+
+fn version(key: &str, number: u64, errors: &mut Vec<String>) -> Option<Version> {
+    Version::try_from(number)
+        .map_err(|error| errors.push(format!("{key}: {error}")))
+        .ok()
+}
+
+fn limits(typed: TypedLimits, errors: &mut Vec<String>) -> Limits {
+    let memory_bytes = typed.memory.and_then(|text| {
+        let bytes = units::bytes(&text).filter(|bytes| (1..=MEMORY_LIMIT_BYTES).contains(bytes));
+        if bytes.is_none() {
+            errors.push(format!(
+                "limits.memory is a size of at most 4GiB such as \"512MiB\", not {text:?}"
+            ));
+        }
+        bytes
+    });
+    let timeout = typed.timeout.and_then(|text| {
+        let time = units::duration(&text).filter(|time| !time.is_zero());
+        if time.is_none() {
+            errors.push(format!(
+                "limits.timeout is a time such as \"30s\" or \"250ms\", not {text:?}"
+            ));
+        }
+        time
+    });
+    if typed.concurrency == Some(0) {
+        errors.push("limits.concurrency is at least 1".to_owned());
+    }
+    Limits {
+        memory_bytes,
+        timeout,
+        concurrency: typed.concurrency,
+        queue: typed.queue,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_errors(text: &str, expected: &[&str]) {
+        let SpecErrors(errors) = ModelSpec::parse(text).unwrap_err();
+        assert_eq!(errors.len(), expected.len(), "{errors:?}");
+        for (error, expected) in errors.iter().zip(expected) {
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(ModelSpec::parse(""), Ok(ModelSpec::default()));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let spec = ModelSpec::parse(
+            "[versions]\nserve = [1, 3]\ndefault = 3\n[limits]\nmemory = \"512MiB\"\n\
+             timeout = \"30s\"\nconcurrency = 4\nqueue = 0\n[instances]\nreuse = true",
+        );
+        let version = |number| Version::try_from(number).unwrap();
+        let expected = ModelSpec {
+            versions: Versions {
+                serve: Serve::Only(vec![version(1), version(3)]),
+                default: Some(version(3)),
+            },
+            limits: Limits {
+                memory_bytes: Some(512 << 20),
+                timeout: Some(Duration::from_secs(30)),
+                concurrency: Some(4),
+                queue: Some(0),
+            },
+            reuse: true,
+        };
+        assert_eq!(spec, Ok(expected));
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once() {
+        check_errors(
+            "[versions]\nserve = [0, 2]\ndefault = 3\n[limits]\nmemory = \"5GiB\"\n\
+             timeout = \"soon\"\nconcurrency = 0",
+            &[
+                "versions.serve",
+                "leaves out",
+                "limits.memory",
+                "limits.timeout",
+                "limits.concurrency",
+            ],
+        );
+        check_errors("[versions]\nserve = \"newest\"", &["\"newest\""]);
+        check_errors("[versions]\nserve = []", &["lists no version"]);
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        check_errors("[limits]\ntimeuot = \"1s\"", &["timeuot"]);
+        check_errors("[limit]\n", &["limit"]);
+        check_errors("limits = ", &["line 1"]);
+    }
+}

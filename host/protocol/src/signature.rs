@@ -1,0 +1,338 @@
+//! What a model takes and gives.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::datatype::{Datatype, UnknownDatatype};
+use crate::tensor::{Malformed, Tensor};
+
+/// A dimension of a shape: a number, or a name that stands for the same number wherever it occurs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dimension {
+    Fixed(u64),
+    /// Sizes that the model does not fix, such as `N` for the batch. Reported as −1 on the wire.
+    Symbolic(String),
+}
+
+/// The name, datatype and shape that a model declares for one tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorSpec {
+    pub name: String,
+    pub datatype: Datatype,
+    pub shape: Vec<Dimension>,
+}
+
+/// The inputs and outputs of a model, in the model's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// Why a request does not fit a signature.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidInput {
+    #[error("the model has no input `{name}`; its inputs are {expected}")]
+    UnknownInput { name: String, expected: String },
+    #[error("input `{name}` is given twice")]
+    DuplicateInput { name: String },
+    #[error("input `{spec}` is missing")]
+    MissingInput { spec: TensorSpec },
+    #[error("the model has no output `{name}`; its outputs are {expected}")]
+    UnknownOutput { name: String, expected: String },
+    #[error("input `{name}` is {expected}, got {got}")]
+    Datatype {
+        name: String,
+        expected: Datatype,
+        got: Datatype,
+    },
+    #[error("input `{spec}` does not take shape {got:?}")]
+    Shape { spec: TensorSpec, got: Vec<u64> },
+    #[error("input `{name}` sets dimension {symbol} to {got}, another input set it to {bound}")]
+    Symbol {
+        name: String,
+        symbol: String,
+        got: u64,
+        bound: u64,
+    },
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+impl Signature {
+    /// Checks names, datatypes, shapes and data of a request's inputs.
+    pub fn check_inputs(&self, inputs: &[Tensor]) -> Result<(), InvalidInput> {
+        let mut symbols = BTreeMap::new();
+        for (index, input) in inputs.iter().enumerate() {
+            if inputs[..index].iter().any(|other| other.name == input.name) {
+                return Err(InvalidInput::DuplicateInput {
+                    name: input.name.clone(),
+                });
+            }
+            self.input(&input.name)?.check(input, &mut symbols)?;
+        }
+        match self
+            .inputs
+            .iter()
+            .find(|spec| inputs.iter().all(|input| input.name != spec.name))
+        {
+            Some(spec) => Err(InvalidInput::MissingInput { spec: spec.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that every requested output exists.
+    pub fn check_outputs<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), InvalidInput> {
+        for name in names {
+            if self.outputs.iter().all(|spec| spec.name != name) {
+                return Err(InvalidInput::UnknownOutput {
+                    name: name.to_owned(),
+                    expected: list(&self.outputs),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The declared input of that name.
+    pub fn input(&self, name: &str) -> Result<&TensorSpec, InvalidInput> {
+        self.inputs
+            .iter()
+            .find(|spec| spec.name == name)
+            .ok_or_else(|| InvalidInput::UnknownInput {
+                name: name.to_owned(),
+                expected: list(&self.inputs),
+            })
+    }
+}
+
+impl TensorSpec {
+    /// The shape as the protocol writes it: −1 for a symbolic dimension.
+    pub fn wire_shape(&self) -> Vec<i64> {
+        self.shape
+            .iter()
+            .map(|dimension| match dimension {
+                Dimension::Fixed(size) => i64::try_from(*size).unwrap_or(i64::MAX),
+                Dimension::Symbolic(_) => -1,
+            })
+            .collect()
+    }
+
+    fn check<'a>(
+        &'a self,
+        tensor: &Tensor,
+        symbols: &mut BTreeMap<&'a str, u64>,
+    ) -> Result<(), InvalidInput> {
+        if self.datatype != tensor.datatype {
+            return Err(InvalidInput::Datatype {
+                name: self.name.clone(),
+                expected: self.datatype,
+                got: tensor.datatype,
+            });
+        }
+        if self.shape.len() != tensor.shape.len() {
+            return Err(self.wrong_shape(tensor));
+        }
+        for (dimension, &got) in self.shape.iter().zip(&tensor.shape) {
+            match dimension {
+                Dimension::Fixed(size) if *size != got => return Err(self.wrong_shape(tensor)),
+                Dimension::Fixed(_) => {}
+                Dimension::Symbolic(symbol) => {
+                    let bound = *symbols.entry(symbol).or_insert(got);
+                    if bound != got {
+                        return Err(InvalidInput::Symbol {
+                            name: self.name.clone(),
+                            symbol: symbol.clone(),
+                            got,
+                            bound,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(tensor.check()?)
+    }
+
+    fn wrong_shape(&self, tensor: &Tensor) -> InvalidInput {
+        InvalidInput::Shape {
+            spec: self.clone(),
+            got: tensor.shape.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dimension::Fixed(size) => write!(f, "{size}"),
+            Dimension::Symbolic(symbol) => f.write_str(symbol),
+        }
+    }
+}
+
+/// As it is typed for `--input`: `name=FP32[N,3,224,224]`.
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}[", self.name, self.datatype)?;
+        for (index, dimension) in self.shape.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{dimension}")?;
+        }
+        f.write_str("]")
+    }
+}
+
+/// Why a text is not `name=FP32[N,3,224,224]`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSpec {
+    #[error("an input is written name=FP32[N,3,224,224], not `{0}`")]
+    Form(String),
+    #[error(transparent)]
+    Datatype(#[from] UnknownDatatype),
+    #[error("`{0}` is no dimension: a number, or a name that stands for any size")]
+    Dimension(String),
+}
+
+impl FromStr for TensorSpec {
+    type Err = InvalidSpec;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = || InvalidSpec::Form(text.to_owned());
+        // The name may hold `=`; what follows it cannot.
+        let (name, rest) = text.rsplit_once('=').ok_or_else(form)?;
+        let (datatype, rest) = rest.split_once('[').ok_or_else(form)?;
+        let shape = rest.strip_suffix(']').ok_or_else(form)?.trim();
+        if name.is_empty() {
+            return Err(form());
+        }
+        let dimensions = if shape.is_empty() {
+            vec![]
+        } else {
+            shape.split(',').collect()
+        };
+        Ok(TensorSpec {
+            name: name.to_owned(),
+            datatype: datatype.parse()?,
+            shape: dimensions
+                .into_iter()
+                .enumerate()
+                .map(|(axis, dimension)| parse_dimension(name, axis, dimension.trim()))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// `?` and `-1` are open as well, each by itself.
+fn parse_dimension(name: &str, axis: usize, text: &str) -> Result<Dimension, InvalidSpec> {
+    let invalid = || InvalidSpec::Dimension(text.to_owned());
+    if text == "?" || text == "-1" {
+        return Ok(Dimension::Symbolic(format!("{name}_{axis}")));
+    }
+    match text.chars().next().ok_or_else(invalid)? {
+        first if first.is_ascii_digit() => {
+            text.parse().map(Dimension::Fixed).map_err(|_| invalid())
+        }
+        first if first.is_alphabetic() || first == '_' => Ok(Dimension::Symbolic(text.to_owned())),
+        _ => Err(invalid()),
+    }
+}
+
+fn list(specs: &[TensorSpec]) -> String {
+    let names: Vec<_> = specs
+        .iter()
+        .map(|spec| format!("`{}`", spec.name))
+        .collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> TensorSpec {
+        text.parse().unwrap()
+    }
+
+    fn floats(name: &str, shape: &[u64]) -> Tensor {
+        let count: u64 = shape.iter().product();
+        Tensor {
+            name: name.to_owned(),
+            datatype: Datatype::Fp32,
+            shape: shape.to_vec(),
+            data: vec![0; count as usize * 4],
+        }
+    }
+
+    fn check(inputs: &[Tensor], expected: &str) {
+        let signature = Signature {
+            inputs: vec![spec("x=FP32[N,4]"), spec("y=FP32[N]")],
+            outputs: vec![spec("label=INT64[N]")],
+        };
+        let checked = signature.check_inputs(inputs);
+        let error = checked
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(error.is_empty(), expected.is_empty(), "{error}");
+    }
+
+    #[test]
+    fn specs_are_written_as_they_are_read() {
+        for text in ["x=FP32[N,3,224,224]", "a=b=INT64[]", "s=BYTES[2]"] {
+            assert_eq!(spec(text).to_string(), text);
+        }
+        assert_eq!(spec("x=FP32[?,-1]").to_string(), "x=FP32[x_0,x_1]");
+        for text in [
+            "x",
+            "x=FP32",
+            "x=FP32[2",
+            "=FP32[2]",
+            "x=FP33[2]",
+            "x=FP32[2,]",
+            "x=FP32[2a]",
+        ] {
+            assert!(text.parse::<TensorSpec>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn inputs_are_held_against_the_signature() {
+        let (x, y) = (floats("x", &[3, 4]), floats("y", &[3]));
+        check(&[x.clone(), y.clone()], "");
+        check(&[y.clone(), x.clone()], "");
+        check(&[floats("x", &[0, 4]), floats("y", &[0])], "");
+        check(&[x.clone()], "input `y=FP32[N]` is missing");
+        check(&[x.clone(), y.clone(), y.clone()], "`y` is given twice");
+        check(
+            &[x.clone(), floats("z", &[3])],
+            "no input `z`; its inputs are `x`, `y`",
+        );
+        check(
+            &[x.clone(), floats("y", &[2])],
+            "sets dimension N to 2, another input set it to 3",
+        );
+        check(
+            &[floats("x", &[3, 5]), y.clone()],
+            "does not take shape [3, 5]",
+        );
+        check(&[floats("x", &[12]), y.clone()], "does not take shape [12]");
+        let short = Tensor {
+            data: vec![0; 11],
+            ..y.clone()
+        };
+        check(&[x.clone(), short], "takes 12 bytes, got 11");
+        let wrong = Tensor {
+            datatype: Datatype::Int32,
+            ..y
+        };
+        check(&[x, wrong], "input `y` is FP32, got INT32");
+    }
+}

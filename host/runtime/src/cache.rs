@@ -1,0 +1,192 @@
+//! Compiled code on disk, trusted only if this host wrote it.
+//!
+//! wasmtime runs whatever it deserialises, so an entry must be known to be our own. Each carries a
+//! keyed hash over its name and its contents, and the key lies beside the entries, readable by
+//! their owner alone. What does not verify is compiled again and overwritten.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::component::Component;
+
+use crate::functions::Functions;
+
+const TAG_BYTES: usize = 32;
+
+/// A directory of compiled code, or none.
+#[derive(Clone, Debug, Default)]
+pub struct CodeCache {
+    place: Option<Arc<Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    directory: PathBuf,
+    key: [u8; 32],
+    functions: Arc<Functions>,
+}
+
+impl CodeCache {
+    /// Opens or makes the directory. The error names the path.
+    pub fn open(directory: &Path) -> io::Result<CodeCache> {
+        let place = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .and_then(|()| key(&directory.join("key")))
+            .map(|key| Place {
+                functions: Arc::new(Functions::new(directory.to_owned(), key)),
+                directory: directory.to_owned(),
+                key,
+            })
+            .map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!(
+                        "the code cache {} cannot be used: {error}",
+                        directory.display()
+                    ),
+                )
+            })?;
+        Ok(CodeCache {
+            place: Some(Arc::new(place)),
+        })
+    }
+
+    /// Lets `config` take the machine code of single functions from the cache: modelets share an
+    /// engine, and most of its functions compile to the same code in each.
+    pub fn share_functions(&self, config: &mut wasmtime::Config) -> wasmtime::Result<()> {
+        if let Some(place) = &self.place {
+            config.enable_incremental_compilation(place.functions.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The compiled form of `wasm`, from the cache or, on any doubt, from the compiler.
+    /// `sha256` is the digest of `wasm` in hexadecimal.
+    pub fn component(
+        &self,
+        engine: &wasmtime::Engine,
+        wasm: &[u8],
+        sha256: &str,
+    ) -> wasmtime::Result<Component> {
+        let Some(place) = &self.place else {
+            return Component::new(engine, wasm);
+        };
+        let name = format!("{sha256}-{:016x}.cwasm", fingerprint(engine));
+        if let Some(code) = place.read(&name)
+            // SAFETY: the keyed hash says that this host wrote these bytes under this name, which
+            // holds the digest of the source and the fingerprint of the engine's settings.
+            && let Ok(component) = unsafe { Component::deserialize(engine, &code) }
+        {
+            return Ok(component);
+        }
+        let component = Component::new(engine, wasm)?;
+        place.write(&name, &component.serialize()?);
+        place.functions.save();
+        Ok(component)
+    }
+}
+
+/// Changes with the version of wasmtime, the processor and every setting that changes the code.
+fn fingerprint(engine: &wasmtime::Engine) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Place {
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let contents = fs::read(self.directory.join(name)).ok()?;
+        open_sealed(&self.key, name, contents).or_else(|| {
+            tracing::warn!(
+                name,
+                "a cache entry is not what this host wrote; compiling again"
+            );
+            None
+        })
+    }
+
+    fn write(&self, name: &str, code: &[u8]) {
+        if let Err(error) = write_sealed(&self.directory, &self.key, name, &[code]) {
+            tracing::warn!(name, %error, "compiled code could not be cached");
+        }
+    }
+}
+
+/// What `contents` holds after its tag, if the tag is ours for this name.
+pub fn open_sealed(key: &[u8; 32], name: &str, mut contents: Vec<u8>) -> Option<Vec<u8>> {
+    let (tag, payload) = contents.split_first_chunk::<TAG_BYTES>()?;
+    if tag_of(key, name, &[payload]) != *tag {
+        return None;
+    }
+    contents.drain(..TAG_BYTES);
+    Some(contents)
+}
+
+/// Writes `parts` under their tag, in one step: a reader sees the old entry or the new one.
+pub fn write_sealed(
+    directory: &Path,
+    key: &[u8; 32],
+    name: &str,
+    parts: &[&[u8]],
+) -> io::Result<()> {
+    let unfinished = directory.join(format!(".{name}.{}", std::process::id()));
+    let written = create_private(&unfinished).and_then(|mut file| {
+        file.write_all(tag_of(key, name, parts).as_bytes())?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        fs::rename(&unfinished, directory.join(name))
+    });
+    if written.is_err() {
+        // The entry is only a copy; what is left of it may not even exist.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+fn tag_of(key: &[u8; 32], name: &str, parts: &[&[u8]]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(name.as_bytes());
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+fn create_private(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// The host's own key, made on first use.
+fn key(path: &Path) -> io::Result<[u8; 32]> {
+    if !path.exists() {
+        let mut fresh = [0; 32];
+        fs::File::open("/dev/urandom")?.read_exact(&mut fresh)?;
+        let unfinished = path.with_extension(std::process::id().to_string());
+        create_private(&unfinished)?.write_all(&fresh)?;
+        // A link fails where another process was first; its key is then the one.
+        let linked = fs::hard_link(&unfinished, path);
+        fs::remove_file(&unfinished)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    fs::read(path)?.try_into().map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its key file does not hold 32 bytes; remove the directory to begin anew",
+        )
+    })
+}

@@ -1,0 +1,128 @@
+//! The one wasmtime engine of a host: its settings, its clock for deadlines, its code cache.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use modelet_artifact::inspect;
+use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::cache::CodeCache;
+use crate::{Limits, LoadError, Modelet};
+
+/// How often deadlines are looked at, and so how late a call may be stopped.
+pub const TICK: Duration = Duration::from_millis(5);
+
+/// The tables of one instance. tract's engine has some thousands of entries.
+pub const TABLE_ELEMENTS: usize = 1 << 17;
+
+/// Half of what threads have by default: a guest that overflows it traps, with room to spare for the
+/// host below.
+const STACK_BYTES: usize = 1 << 20;
+
+/// How a host runs modelets.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where compiled code is kept between runs; `None` keeps none.
+    pub cache: Option<PathBuf>,
+    /// Instances alive at one time, over all modelets.
+    pub max_instances: u32,
+    /// The most linear memory one instance may have, over all modelets, in bytes: at most 4 GiB.
+    pub max_memory_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            cache: None,
+            max_instances: 256,
+            max_memory_bytes: 4 << 30,
+        }
+    }
+}
+
+/// One wasmtime engine with its instance pool and its cache of compiled code. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    cache: CodeCache,
+    max_memory_bytes: u64,
+}
+
+impl Engine {
+    /// Reserves address space for `max_instances` and starts the clock that enforces deadlines.
+    pub fn new(config: &Config) -> Result<Engine, LoadError> {
+        let cache = match &config.cache {
+            Some(directory) => {
+                CodeCache::open(directory).map_err(|error| LoadError::Cache(error.to_string()))?
+            }
+            None => CodeCache::default(),
+        };
+        let wasmtime = settings(config, &cache)
+            .and_then(|settings| wasmtime::Engine::new(&settings))
+            .map_err(|error| LoadError::Limits(format!("{error:#}")))?;
+        start_clock(&wasmtime)?;
+        Ok(Engine {
+            wasmtime,
+            cache,
+            max_memory_bytes: config.max_memory_bytes,
+        })
+    }
+
+    /// Checks, compiles (or takes from the cache) and readies a modelet. Blocks for seconds when
+    /// the code is in no cache.
+    pub fn load(&self, bytes: &[u8], limits: Limits) -> Result<Modelet, LoadError> {
+        let facts = inspect(bytes)?;
+        if limits.memory_bytes > self.max_memory_bytes {
+            return Err(LoadError::Limits(format!(
+                "{} bytes of memory are asked for, at most {} are allowed",
+                limits.memory_bytes, self.max_memory_bytes
+            )));
+        }
+        let component = self
+            .cache
+            .component(&self.wasmtime, bytes, &facts.sha256)
+            .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+        Modelet::new(&component, facts, limits)
+    }
+}
+
+fn settings(config: &Config, cache: &CodeCache) -> wasmtime::Result<wasmtime::Config> {
+    let memory_bytes = usize::try_from(config.max_memory_bytes)?;
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(config.max_instances)
+        .total_core_instances(config.max_instances)
+        .total_memories(config.max_instances)
+        .total_tables(config.max_instances)
+        .max_memory_size(memory_bytes)
+        .table_elements(TABLE_ELEMENTS)
+        .max_core_instance_size(16 << 20);
+    let mut settings = wasmtime::Config::new();
+    settings
+        .wasm_relaxed_simd(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .coredump_on_trap(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        // A model's image is sparse; above this size it would be copied at every instantiation
+        // instead of being mapped.
+        .memory_guaranteed_dense_image_size(config.max_memory_bytes);
+    cache.share_functions(&mut settings)?;
+    Ok(settings)
+}
+
+/// Advances the epoch until the engine is gone.
+fn start_clock(engine: &wasmtime::Engine) -> Result<(), LoadError> {
+    let engine = engine.weak();
+    thread::Builder::new()
+        .name("modelet-clock".to_owned())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(TICK);
+            }
+        })
+        .map(|_| ())
+        .map_err(|error| LoadError::Limits(format!("the clock thread did not start: {error}")))
+}

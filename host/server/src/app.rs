@@ -1,0 +1,416 @@
+//! What all requests share, and how it is kept up with the repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use modelet_policy::names::{InvalidName, ModelName, Version};
+use modelet_policy::spec::ModelSpec;
+use modelet_policy::versions;
+use modelet_runtime::{Engine, Limits};
+use modelet_store::{ARTIFACT, ArtifactFile, ModelEntry, Problem, Repository, Stamp, StoreError};
+use tokio::sync::watch;
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State};
+
+/// A server's state. Shared by all connections.
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) registry: Registry,
+    pub(crate) admission: Admission,
+    engine: Engine,
+    repositories: Vec<Repository>,
+    files: Vec<File>,
+    /// What the latest look at the sources found wrong, so that only news are logged.
+    problems: Mutex<Vec<Problem>>,
+    /// What each version was loaded from. Held during a refresh, so that there is one at a time.
+    loaded: Mutex<BTreeMap<(ModelName, Version), (Stamp, ModelSpec)>>,
+    /// Kept out until somebody loads them again.
+    unloaded: Mutex<BTreeSet<ModelName>>,
+    /// Whether every model had its chance to load.
+    started: watch::Sender<bool>,
+    draining: AtomicBool,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{path} cannot be served: {source}")]
+    Invalid {
+        path: PathBuf,
+        source: modelet_artifact::Invalid,
+    },
+    #[error("{path} cannot be served: {source}; give it another with `modelet build --name`")]
+    Name { path: PathBuf, source: InvalidName },
+    #[error("there is nothing to serve: name a repository or modelet files")]
+    Nothing,
+}
+
+type Wanted = BTreeMap<ModelName, ModelEntry>;
+
+impl App {
+    /// `paths` are repositories and single modelet files. Nothing is loaded yet.
+    pub fn new(engine: Engine, config: Config, paths: &[PathBuf]) -> Result<Arc<App>, StartError> {
+        let mut repositories = Vec::new();
+        let mut files = Vec::new();
+        for path in paths {
+            if path.is_dir() {
+                repositories.push(Repository::open(path)?);
+            } else {
+                files.push(File::find(path)?);
+            }
+        }
+        if paths.is_empty() {
+            return Err(StartError::Nothing);
+        }
+        Ok(Arc::new(App {
+            admission: Admission::new(config.concurrency, config.queue),
+            registry: Registry::default(),
+            config,
+            engine,
+            repositories,
+            files,
+            problems: Mutex::default(),
+            loaded: Mutex::default(),
+            unloaded: Mutex::default(),
+            started: watch::Sender::new(false),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether every model had its chance to load and the server takes requests.
+    pub fn is_ready(&self) -> bool {
+        *self.started.borrow() && !self.draining.load(Relaxed) && self.registry.settled()
+    }
+
+    /// Completes when every model had its chance to load.
+    pub async fn ready(&self) {
+        // The sender lives in this same value, so it cannot be gone.
+        let _ = self.started.subscribe().wait_for(|started| *started).await;
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// The number of versions that answer.
+    pub fn ready_count(&self) -> usize {
+        self.registry.all_ready().len()
+    }
+
+    /// Brings what is loaded in line with what is there. Blocks while models compile.
+    pub fn refresh(&self) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.wanted() {
+            Ok(wanted) => {
+                self.remove_others(&wanted, &mut loaded);
+                for (name, entry) in wanted {
+                    self.bring_up(&name, entry, &mut loaded);
+                }
+            }
+            Err(error) => tracing::error!(%error, "the repository cannot be read"),
+        }
+        self.started.send_replace(true);
+    }
+
+    /// Loads a model again, also one that was unloaded or has failed. Blocks.
+    pub fn load(&self, model: &str) -> Result<(), ResolveError> {
+        let unknown = || ResolveError::UnknownModel(model.to_owned());
+        let name: ModelName = model.parse().map_err(|_| unknown())?;
+        self.unloaded().remove(&name);
+        {
+            let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            loaded.retain(|(loaded, _), _| *loaded != name);
+        }
+        self.refresh();
+        self.registry.resolve(model, None).map(drop)
+    }
+
+    /// Takes a model out of service; requests in flight are answered.
+    pub fn unload(&self, model: &str) -> Result<(), ResolveError> {
+        let unknown = || ResolveError::UnknownModel(model.to_owned());
+        let name: ModelName = model.parse().map_err(|_| unknown())?;
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.registry.snapshot().contains_key(&name) {
+            return Err(unknown());
+        }
+        self.unloaded().insert(name.clone());
+        loaded.retain(|(loaded, _), _| *loaded != name);
+        self.registry.change(|models| {
+            if let Some(model) = models.get_mut(&name) {
+                for entry in model.versions.values_mut() {
+                    *entry = Entry {
+                        state: State::Unavailable("it was unloaded".to_owned()),
+                        problem: None,
+                    };
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn unloaded(&self) -> std::sync::MutexGuard<'_, BTreeSet<ModelName>> {
+        self.unloaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that is in the repositories and files.
+    fn wanted(&self) -> Result<Wanted, StoreError> {
+        let mut wanted = Wanted::new();
+        let mut problems = Vec::new();
+        for repository in &self.repositories {
+            let listing = repository.scan()?;
+            problems.extend(listing.problems);
+            wanted.extend(listing.models);
+        }
+        for file in &self.files {
+            match ArtifactFile::find(&file.path) {
+                Ok(artifact) => {
+                    let entry = wanted
+                        .entry(file.model.clone())
+                        .or_insert_with(|| ModelEntry {
+                            spec: Ok(ModelSpec::default()),
+                            versions: BTreeMap::new(),
+                        });
+                    entry.versions.insert(file.version, artifact);
+                }
+                Err(error) => problems.push(Problem {
+                    path: file.path.clone(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        self.tell(problems);
+        Ok(wanted)
+    }
+
+    fn tell(&self, problems: Vec<Problem>) {
+        let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        for problem in problems.iter().filter(|problem| !known.contains(problem)) {
+            let (path, reason) = (problem.path.display(), &problem.reason);
+            tracing::warn!(%path, reason, "not served");
+        }
+        *known = problems;
+    }
+
+    fn remove_others(
+        &self,
+        wanted: &Wanted,
+        loaded: &mut BTreeMap<(ModelName, Version), (Stamp, ModelSpec)>,
+    ) {
+        let served = |name: &ModelName, version: Version| match wanted.get(name) {
+            None => false,
+            // A mistake in the spec leaves in service what was.
+            Some(entry) => {
+                entry
+                    .spec
+                    .as_ref()
+                    .map_or(entry.versions.contains_key(&version), |spec| {
+                        versions::served(&spec.versions, entry.versions.keys().copied())
+                            .contains(&version)
+                    })
+            }
+        };
+        loaded.retain(|(name, version), _| served(name, *version));
+        let current = self.registry.snapshot();
+        let gone = current.iter().any(|(name, model)| {
+            !wanted.contains_key(name)
+                || model.versions.keys().any(|version| !served(name, *version))
+        });
+        if gone {
+            self.registry.change(|models| {
+                models.retain(|name, model| {
+                    model.versions.retain(|version, _| served(name, *version));
+                    wanted.contains_key(name)
+                });
+            });
+        }
+    }
+
+    fn bring_up(
+        &self,
+        name: &ModelName,
+        entry: ModelEntry,
+        loaded: &mut BTreeMap<(ModelName, Version), (Stamp, ModelSpec)>,
+    ) {
+        let unloaded = self.unloaded().contains(name);
+        let spec = match entry.spec {
+            Ok(spec) => spec,
+            Err(problem) => return self.set_problem(name, Some(problem)),
+        };
+        self.set_problem(name, None);
+        self.set_choice(name, &spec);
+        for version in versions::served(&spec.versions, entry.versions.keys().copied()) {
+            let artifact = &entry.versions[&version];
+            let key = (name.clone(), version);
+            let from = (artifact.stamp, spec.clone());
+            if unloaded || loaded.get(&key) == Some(&from) {
+                continue;
+            }
+            self.load_version(name, version, artifact, &spec);
+            loaded.insert(key, from);
+        }
+    }
+
+    fn load_version(
+        &self,
+        name: &ModelName,
+        version: Version,
+        artifact: &ArtifactFile,
+        spec: &ModelSpec,
+    ) {
+        let before = self.ready_before(name, version);
+        if before.is_none() {
+            self.set(
+                name,
+                version,
+                Entry {
+                    state: State::Loading,
+                    problem: None,
+                },
+            );
+        }
+        let limits = Limits {
+            memory_bytes: spec.limits.memory_bytes.unwrap_or(self.config.memory_bytes),
+            reuse: spec.reuse,
+        };
+        let modelet = artifact
+            .read()
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| {
+                self.engine
+                    .load(&bytes, limits)
+                    .map_err(|error| error.to_string())
+            });
+        let entry = match (modelet, before) {
+            (Ok(modelet), before) => {
+                tracing::info!(model = %name, %version, sha256 = modelet.facts().sha256, "loaded");
+                let concurrency = spec.limits.concurrency.unwrap_or(self.config.concurrency);
+                let queue = spec.limits.queue.unwrap_or(self.config.queue);
+                let ready = Arc::new(Ready {
+                    model: name.clone(),
+                    version,
+                    modelet,
+                    // Counters go on counting when a file is replaced.
+                    statistics: before
+                        .map(|ready| ready.statistics.clone())
+                        .unwrap_or_default(),
+                    admission: Arc::new(Admission::new(concurrency, queue)),
+                    timeout: spec.limits.timeout,
+                });
+                Entry {
+                    state: State::Ready(ready),
+                    problem: None,
+                }
+            }
+            (Err(reason), before) => {
+                tracing::error!(model = %name, %version, reason, "could not be loaded");
+                match before {
+                    Some(ready) => Entry {
+                        state: State::Ready(ready),
+                        problem: Some(reason),
+                    },
+                    None => Entry {
+                        state: State::Unavailable(reason),
+                        problem: None,
+                    },
+                }
+            }
+        };
+        self.set(name, version, entry);
+    }
+
+    fn ready_before(&self, name: &ModelName, version: Version) -> Option<Arc<Ready>> {
+        let models = self.registry.snapshot();
+        models
+            .get(name)?
+            .ready()
+            .find(|ready| ready.version == version)
+            .cloned()
+    }
+
+    fn set(&self, name: &ModelName, version: Version, entry: Entry) {
+        self.registry.change(|models| {
+            models
+                .entry(name.clone())
+                .or_default()
+                .versions
+                .insert(version, entry);
+        });
+    }
+
+    fn set_problem(&self, name: &ModelName, problem: Option<String>) {
+        let current = self.registry.snapshot();
+        if current.get(name).map(|model| &model.problem) != Some(&problem) {
+            if let Some(problem) = &problem {
+                tracing::error!(model = %name, problem, "its spec is not used");
+            }
+            self.registry.change(|models| {
+                models.entry(name.clone()).or_default().problem = problem;
+            });
+        }
+    }
+
+    fn set_choice(&self, name: &ModelName, spec: &ModelSpec) {
+        let current = self.registry.snapshot();
+        if current.get(name).map(|model: &Model| &model.choice) != Some(&spec.versions) {
+            self.registry.change(|models| {
+                models.entry(name.clone()).or_default().choice = spec.versions.clone();
+            });
+        }
+    }
+}
+
+/// A modelet that is served by itself.
+struct File {
+    path: PathBuf,
+    model: ModelName,
+    version: Version,
+}
+
+impl File {
+    /// Its name and version are those of its place in a repository, or what it says of itself.
+    fn find(path: &Path) -> Result<File, StartError> {
+        let artifact = ArtifactFile::find(path)?;
+        let (model, version) = match of_repository(path) {
+            Some(place) => place,
+            None => of_itself(&artifact)?,
+        };
+        Ok(File {
+            path: artifact.path,
+            model,
+            version,
+        })
+    }
+}
+
+fn of_repository(path: &Path) -> Option<(ModelName, Version)> {
+    let version = path.parent()?;
+    let model = version.parent()?.file_name()?.to_str()?;
+    let is_artifact = path.file_name()? == ARTIFACT;
+    let version = version.file_name()?.to_str()?.parse().ok()?;
+    Some((model.parse().ok()?, version)).filter(|_| is_artifact)
+}
+
+fn of_itself(artifact: &ArtifactFile) -> Result<(ModelName, Version), StartError> {
+    let path = || artifact.path.clone();
+    let facts =
+        modelet_artifact::inspect(&artifact.read()?).map_err(|source| StartError::Invalid {
+            path: path(),
+            source,
+        })?;
+    let model = facts
+        .metadata
+        .name
+        .parse()
+        .map_err(|source| StartError::Name {
+            path: path(),
+            source,
+        })?;
+    let version = Version::try_from(1).expect("1 is a version");
+    Ok((model, version))
+}

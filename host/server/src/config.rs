@@ -1,0 +1,39 @@
+//! What a server allows.
+
+use std::time::Duration;
+
+/// Limits and intervals, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How often the repository is looked at.
+    pub poll_interval: Duration,
+    /// The largest request body after decompression, in bytes.
+    pub body_bytes: usize,
+    /// From a connection's beginning to the end of the request's headers.
+    pub header_timeout: Duration,
+    /// From the end of the headers to the answer.
+    pub request_timeout: Duration,
+    /// Inferences at one time, over all models.
+    pub concurrency: usize,
+    /// Requests that may wait for their turn, over all models.
+    pub queue: usize,
+    /// Linear memory of one instance of a model that sets no limit of its own, in bytes.
+    pub memory_bytes: u64,
+    /// How long requests in flight may go on after the server is told to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            poll_interval: Duration::from_secs(1),
+            body_bytes: 64 << 20,
+            header_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
+            concurrency: std::thread::available_parallelism().map_or(1, usize::from),
+            queue: 256,
+            memory_bytes: 1 << 30,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

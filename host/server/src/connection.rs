@@ -1,0 +1,105 @@
+//! From a listener to served connections, and to the end of the last one.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::app::App;
+use crate::{grpc, rest};
+
+/// Serves REST and gRPC, which share the port, until `shutdown` completes; then answers what is in
+/// flight, for as long as the configuration allows.
+pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+    let (grpc, health) = grpc::router(app.clone());
+    let health = Arc::new(health);
+    health.report(false).await;
+    let refreshing = tokio::spawn(keep_up(app.clone(), health.clone()));
+    let router = rest::router(app.clone()).merge(grpc);
+    let service = TowerToHyperService::new(router);
+    let builder = builder(&app);
+    let graceful = GracefulShutdown::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => serve(stream, &builder, service.clone(), &graceful),
+                Err(error) => {
+                    // Out of file descriptors, most likely: those in use come back.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            () = &mut shutdown => break,
+        }
+    }
+    drop(listener);
+    app.drain();
+    refreshing.abort();
+    health.report(false).await;
+    if tokio::time::timeout(app.config.drain_timeout, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("connections were cut off that did not end in time");
+    }
+}
+
+fn builder(app: &App) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(app.config.header_timeout)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .keep_alive_interval(Duration::from_secs(30));
+    builder
+}
+
+fn serve<S>(
+    stream: TcpStream,
+    builder: &auto::Builder<TokioExecutor>,
+    service: S,
+    graceful: &GracefulShutdown,
+) where
+    S: hyper::service::Service<
+            http::Request<hyper::body::Incoming>,
+            Response = axum::response::Response,
+            Error = std::convert::Infallible,
+            Future: Send,
+        > + Send
+        + 'static,
+{
+    // An answer is one small write; waiting to fill a packet would only delay it.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps delaying small packets");
+    }
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .into_owned();
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error, "a connection ended early");
+        }
+    });
+}
+
+/// Looks at the repository at once and then ever again.
+async fn keep_up(app: Arc<App>, health: Arc<grpc::Health>) {
+    loop {
+        let refreshed = app.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || refreshed.refresh()).await {
+            tracing::error!(%error, "a look at the repository was lost");
+        }
+        health.report(app.is_ready()).await;
+        tokio::time::sleep(app.config.poll_interval).await;
+    }
+}

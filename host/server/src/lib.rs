@@ -1,0 +1,27 @@
+//! The HTTP and gRPC front of the host, on one port.
+//!
+//! A request's way is `request.rs`; what is loaded is `registry.rs`; which error is which status is
+//! `respond.rs`.
+//!
+//! Absences: no tract, no builder, no command line. The caller brings the listener and says when to
+//! stop.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a panic is how a test fails")
+)]
+
+mod admission;
+mod app;
+mod config;
+mod connection;
+mod grpc;
+mod registry;
+mod request;
+mod respond;
+mod rest;
+mod statistics;
+
+pub use app::{App, StartError};
+pub use config::Config;
+pub use connection::run;

@@ -1,0 +1,226 @@
+//! Which versions of which models are loaded, and in what state.
+//!
+//! Readers take an immutable snapshot; a change replaces the snapshot whole. A request holds on to
+//! the version it resolved, so replacing or removing one never touches a request in flight.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use modelet_policy::names::{ModelName, Version};
+use modelet_policy::{spec, versions};
+use modelet_protocol::Signature;
+use modelet_protocol::rest::metadata::IndexEntry;
+use modelet_runtime::Modelet;
+
+use crate::admission::Admission;
+use crate::statistics::Statistics;
+
+/// A version that answers.
+pub struct Ready {
+    pub model: ModelName,
+    pub version: Version,
+    pub modelet: Modelet,
+    pub statistics: Arc<Statistics>,
+    pub admission: Arc<Admission>,
+    pub timeout: Option<Duration>,
+}
+
+impl Ready {
+    pub fn signature(&self) -> &Signature {
+        &self.modelet.facts().metadata.signature
+    }
+}
+
+/// How far a version is.
+#[derive(Clone)]
+pub enum State {
+    Loading,
+    Ready(Arc<Ready>),
+    Unavailable(String),
+}
+
+/// What is known of one version: what serves, and what became of the latest attempt to load it.
+#[derive(Clone)]
+pub struct Entry {
+    pub state: State,
+    /// Why what is in the repository now is not what serves.
+    pub problem: Option<String>,
+}
+
+/// What is known of one model.
+#[derive(Clone, Default)]
+pub struct Model {
+    pub versions: BTreeMap<Version, Entry>,
+    pub choice: spec::Versions,
+    /// A mistake in its `model.toml`, or that it was unloaded.
+    pub problem: Option<String>,
+}
+
+type Models = BTreeMap<ModelName, Model>;
+
+/// All models.
+#[derive(Default)]
+pub struct Registry {
+    models: ArcSwap<Models>,
+    /// Held while a snapshot is replaced, so that no change is lost.
+    writing: Mutex<()>,
+}
+
+/// Why no version answers to a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    #[error("there is no model `{0}`")]
+    UnknownModel(String),
+    #[error("model `{model}` has no version `{version}`")]
+    UnknownVersion { model: String, version: String },
+    #[error("model `{model}` is not ready{reason}")]
+    NotReady { model: String, reason: String },
+}
+
+impl Registry {
+    pub fn snapshot(&self) -> Arc<Models> {
+        self.models.load_full()
+    }
+
+    /// Replaces the snapshot by a changed copy.
+    pub fn change(&self, change: impl FnOnce(&mut Models)) {
+        let _writing: MutexGuard<'_, ()> =
+            self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut models = Models::clone(&self.models.load());
+        change(&mut models);
+        self.models.store(Arc::new(models));
+    }
+
+    /// The version that answers, or why none does.
+    pub fn resolve(&self, model: &str, version: Option<&str>) -> Result<Arc<Ready>, ResolveError> {
+        let models = self.models.load();
+        let (name, found) = find(&models, model)?;
+        match version.filter(|version| !version.is_empty()) {
+            Some(version) => found.named(name, version),
+            None => found.default(name),
+        }
+    }
+
+    /// The model's ready versions, in order.
+    pub fn versions(&self, model: &str) -> Vec<String> {
+        let models = self.models.load();
+        match find(&models, model) {
+            Ok((_, found)) => found
+                .ready()
+                .map(|ready| ready.version.to_string())
+                .collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Every version that is loaded.
+    pub fn all_ready(&self) -> Vec<Arc<Ready>> {
+        self.models
+            .load()
+            .values()
+            .flat_map(Model::ready)
+            .cloned()
+            .collect()
+    }
+
+    /// Whether nothing is being loaded for the first time.
+    pub fn settled(&self) -> bool {
+        self.models
+            .load()
+            .values()
+            .flat_map(|model| model.versions.values())
+            .all(|entry| !matches!(entry.state, State::Loading))
+    }
+
+    /// The repository extension's index.
+    pub fn index(&self, only_ready: bool) -> Vec<IndexEntry> {
+        let mut index = Vec::new();
+        for (name, model) in self.models.load().iter() {
+            let entry = |version: String, state: &str, reason: Option<&String>| IndexEntry {
+                name: name.to_string(),
+                version,
+                state: state.to_owned(),
+                reason: reason.cloned().unwrap_or_default(),
+            };
+            if model.versions.is_empty() {
+                index.push(entry(String::new(), "UNAVAILABLE", model.problem.as_ref()));
+            }
+            for (version, found) in &model.versions {
+                let (state, reason) = match &found.state {
+                    State::Ready(_) => ("READY", found.problem.as_ref()),
+                    State::Loading => ("LOADING", None),
+                    State::Unavailable(reason) => ("UNAVAILABLE", Some(reason)),
+                };
+                index.push(entry(
+                    version.to_string(),
+                    state,
+                    reason.or(model.problem.as_ref()),
+                ));
+            }
+        }
+        index.retain(|entry| !only_ready || entry.state == "READY");
+        index
+    }
+}
+
+fn find<'a>(models: &'a Models, model: &str) -> Result<(&'a ModelName, &'a Model), ResolveError> {
+    // A text that is no name is no model either.
+    model
+        .parse::<ModelName>()
+        .ok()
+        .and_then(|name| models.get_key_value(&name))
+        .ok_or_else(|| ResolveError::UnknownModel(model.to_owned()))
+}
+
+impl Model {
+    pub fn ready(&self) -> impl Iterator<Item = &Arc<Ready>> {
+        self.versions
+            .values()
+            .filter_map(|entry| match &entry.state {
+                State::Ready(ready) => Some(ready),
+                _ => None,
+            })
+    }
+
+    fn named(&self, model: &ModelName, version: &str) -> Result<Arc<Ready>, ResolveError> {
+        let unknown = || ResolveError::UnknownVersion {
+            model: model.to_string(),
+            version: version.to_owned(),
+        };
+        let version: Version = version.parse().map_err(|_| unknown())?;
+        match &self.versions.get(&version).ok_or_else(unknown)?.state {
+            State::Ready(ready) => Ok(ready.clone()),
+            State::Loading => Err(not_ready(model, Some("version is being loaded"))),
+            State::Unavailable(reason) => Err(not_ready(model, Some(reason))),
+        }
+    }
+
+    fn default(&self, model: &ModelName) -> Result<Arc<Ready>, ResolveError> {
+        let ready = || self.ready().map(|ready| ready.version);
+        versions::default(&self.choice, ready())
+            .and_then(|version| self.ready().find(|ready| ready.version == version))
+            .cloned()
+            .ok_or_else(|| not_ready(model, self.reason()))
+    }
+
+    /// The first reason there is for not being ready.
+    fn reason(&self) -> Option<&str> {
+        let of_versions = self.versions.values().find_map(|entry| match &entry.state {
+            State::Unavailable(reason) => Some(reason.as_str()),
+            State::Loading => Some("it is being loaded"),
+            State::Ready(_) => None,
+        });
+        self.problem.as_deref().or(of_versions)
+    }
+}
+
+fn not_ready(model: &ModelName, reason: Option<&str>) -> ResolveError {
+    ResolveError::NotReady {
+        model: model.to_string(),
+        reason: reason
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,99 @@
+//! The one place where a failure becomes a status.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use modelet_protocol::rest::RequestError;
+use modelet_protocol::rest::metadata::ErrorBody;
+use modelet_runtime::InferError;
+use serde::Serialize;
+use tonic::Code;
+
+use crate::admission::Refused;
+use crate::registry::ResolveError;
+use crate::request::Failure;
+
+/// Seconds after which a caller that was turned away may try again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+impl Failure {
+    /// The HTTP status and its gRPC counterpart.
+    pub fn status(&self) -> (StatusCode, Code) {
+        match self {
+            Failure::Resolve(
+                ResolveError::UnknownModel(_) | ResolveError::UnknownVersion { .. },
+            ) => (StatusCode::NOT_FOUND, Code::NotFound),
+            Failure::Resolve(ResolveError::NotReady { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+            Failure::Invalid(_)
+            | Failure::Malformed(_)
+            | Failure::Infer(InferError::InvalidInput(_)) => {
+                (StatusCode::BAD_REQUEST, Code::InvalidArgument)
+            }
+            Failure::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, Code::Unimplemented),
+            Failure::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Failure::SlowBody => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Failure::Refused(Refused::QueueFull) | Failure::Infer(InferError::Exhausted(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+            Failure::Refused(Refused::Deadline) | Failure::Infer(InferError::DeadlineExceeded) => {
+                (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded)
+            }
+            Failure::Infer(
+                InferError::ModelFailed(_) | InferError::Trap(_) | InferError::MemoryLimit { .. },
+            )
+            | Failure::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Failure {
+        if error.is_unsupported() {
+            Failure::Unsupported(error.to_string())
+        } else {
+            Failure::Malformed(error.to_string())
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        error(self.status().0, self.to_string())
+    }
+}
+
+impl From<Failure> for tonic::Status {
+    fn from(failure: Failure) -> tonic::Status {
+        tonic::Status::new(failure.status().1, failure.to_string())
+    }
+}
+
+/// A response that is not a success, as the protocol has them.
+pub fn error(status: StatusCode, error: impl Into<String>) -> Response {
+    let mut response = json(
+        status,
+        &ErrorBody {
+            error: error.into(),
+        },
+    );
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let after = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+        response.headers_mut().insert(RETRY_AFTER, after);
+    }
+    response
+}
+
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let Ok(body) = serde_json::to_vec(body) else {
+        // No body of ours has keys that are not strings, which is all that can fail.
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,156 @@
+//! `/metrics` in Prometheus' text format, under Triton's names where the meaning is the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{TEXT_FORMAT, TextEncoder};
+
+use crate::app::App;
+use crate::registry::Ready;
+use crate::respond::error;
+
+/// A counter: its name, its meaning, and how to read it.
+type Reading = (&'static str, &'static str, fn(&Ready) -> u64);
+
+const COUNTERS: [Reading; 9] = [
+    (
+        "nv_inference_request_success",
+        "Requests that were answered",
+        |ready| ready.statistics.success.count(),
+    ),
+    (
+        "nv_inference_request_failure",
+        "Requests that failed",
+        |ready| ready.statistics.fail.count(),
+    ),
+    (
+        "nv_inference_count",
+        "Inferences, a batch of n counting n",
+        |ready| ready.statistics.inferences.load(Relaxed),
+    ),
+    (
+        "nv_inference_exec_count",
+        "Executions of the model",
+        |ready| ready.statistics.executions.load(Relaxed),
+    ),
+    (
+        "nv_inference_request_duration_us",
+        "Microseconds from decoded request to answer",
+        |ready| ready.statistics.success.nanoseconds() / 1000,
+    ),
+    (
+        "nv_inference_queue_duration_us",
+        "Microseconds of waiting for a turn",
+        |ready| ready.statistics.queue.nanoseconds() / 1000,
+    ),
+    (
+        "nv_inference_compute_input_duration_us",
+        "Microseconds of decoding requests",
+        |ready| ready.statistics.compute_input.nanoseconds() / 1000,
+    ),
+    (
+        "nv_inference_compute_infer_duration_us",
+        "Microseconds inside the model",
+        |ready| ready.statistics.compute_infer.nanoseconds() / 1000,
+    ),
+    (
+        "nv_inference_compute_output_duration_us",
+        "Microseconds of encoding answers",
+        |ready| ready.statistics.compute_output.nanoseconds() / 1000,
+    ),
+];
+
+pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    match TextEncoder::new().encode_to_string(&families(&app)) {
+        Ok(text) => ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+        Err(failure) => error(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()),
+    }
+}
+
+/// The counters of every loaded version at this moment.
+fn families(app: &App) -> Vec<MetricFamily> {
+    let ready = app.registry.all_ready();
+    let mut families: Vec<_> = COUNTERS
+        .iter()
+        .map(|(name, help, read)| {
+            let metrics = ready
+                .iter()
+                .map(|ready| counter(labels(ready), read(ready)));
+            family(name, help, MetricType::COUNTER, metrics.collect())
+        })
+        .collect();
+    let waiting = ready
+        .iter()
+        .map(|ready| gauge(labels(ready), ready.admission.waiting()));
+    families.push(family(
+        "nv_inference_pending_request_count",
+        "Requests waiting for a turn of this version",
+        MetricType::GAUGE,
+        waiting.collect(),
+    ));
+    families.push(states(app));
+    // A family without a metric cannot be written.
+    families.retain(|family| !family.get_metric().is_empty());
+    families
+}
+
+fn states(app: &App) -> MetricFamily {
+    let mut counts = BTreeMap::new();
+    for entry in app.registry.index(false) {
+        *counts.entry(entry.state).or_insert(0) += 1;
+    }
+    let metrics = counts
+        .into_iter()
+        .map(|(state, count)| gauge(vec![label("state", &state)], count));
+    family(
+        "modelet_versions",
+        "Versions of models by state",
+        MetricType::GAUGE,
+        metrics.collect(),
+    )
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn counter(labels: Vec<LabelPair>, value: u64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut metric = Metric::from_label(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn gauge(labels: Vec<LabelPair>, value: usize) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value as f64);
+    let mut metric = Metric::from_label(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn labels(ready: &Ready) -> Vec<LabelPair> {
+    vec![
+        label("model", ready.model.as_str()),
+        label("version", &ready.version.to_string()),
+    ]
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}

@@ -1,0 +1,92 @@
+//! What each version has done: the numbers behind the statistics extension and `/metrics`.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+/// How often something happened and how long it took in sum.
+#[derive(Debug, Default)]
+pub struct Tally {
+    count: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+impl Tally {
+    pub fn add(&self, time: Duration) {
+        self.count.fetch_add(1, Relaxed);
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
+    pub fn nanoseconds(&self) -> u64 {
+        self.nanoseconds.load(Relaxed)
+    }
+
+    fn json(&self) -> Value {
+        json!({"count": self.count(), "ns": self.nanoseconds()})
+    }
+}
+
+/// The counters of one version of one model.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    pub success: Tally,
+    pub fail: Tally,
+    pub queue: Tally,
+    pub compute_input: Tally,
+    pub compute_infer: Tally,
+    pub compute_output: Tally,
+    /// Rows: a request with a batch of eight counts eight.
+    pub inferences: AtomicU64,
+    pub executions: AtomicU64,
+    /// Milliseconds since 1970.
+    last_inference_ms: AtomicU64,
+}
+
+impl Statistics {
+    /// A call ran and took `infer`; `rows` is the size of its batch.
+    pub fn executed(&self, rows: u64, infer: Duration) {
+        self.compute_infer.add(infer);
+        self.inferences.fetch_add(rows, Relaxed);
+        self.executions.fetch_add(1, Relaxed);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        });
+        self.last_inference_ms.store(now, Relaxed);
+    }
+
+    pub fn last_inference_ms(&self) -> u64 {
+        self.last_inference_ms.load(Relaxed)
+    }
+
+    /// The entry of the statistics extension.
+    pub fn json(&self, model: &str, version: &str) -> Value {
+        let none = Tally::default();
+        json!({
+            "name": model,
+            "version": version,
+            "last_inference": self.last_inference_ms(),
+            "inference_count": self.inferences.load(Relaxed),
+            "execution_count": self.executions.load(Relaxed),
+            "inference_stats": {
+                "success": self.success.json(),
+                "fail": self.fail.json(),
+                "queue": self.queue.json(),
+                "compute_input": self.compute_input.json(),
+                "compute_infer": self.compute_infer.json(),
+                "compute_output": self.compute_output.json(),
+                "cache_hit": none.json(),
+                "cache_miss": none.json(),
+            },
+            "response_stats": {},
+            "batch_stats": [],
+            "memory_usage": [],
+        })
+    }
+}

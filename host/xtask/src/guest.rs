@@ -1,0 +1,68 @@
+//! The engine as a component, for the builder to make modelets from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use wit_component::ComponentEncoder;
+
+use crate::process::{cargo, command, exists, root, run};
+
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Compiles the engine and wraps it into `target/guest/engine.wasm`, whose path it returns.
+pub fn guest() -> Result<PathBuf> {
+    add_target()?;
+    run(cargo()
+        .args(["build", "--package", "modelet-engine", "--lib"])
+        .args(["--target", TARGET, "--profile", "guest"])
+        .args(["--target-dir", "target/guest"]))?;
+    let module = root().join(format!("target/guest/{TARGET}/guest/modelet_engine.wasm"));
+    let component = root().join("target/guest/engine.wasm");
+    if is_newer(&module, &component)? {
+        wrap(&module, &component)?;
+    }
+    Ok(component)
+}
+
+/// Needs no rustup where the toolchain has the target already.
+pub fn add_target() -> Result<()> {
+    let output = command("rustc")
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .context("`rustc` does not start; install Rust with rustup: https://rustup.rs")?;
+    if output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    {
+        return Ok(());
+    }
+    if !exists("rustup", &["--version"]) {
+        bail!(
+            "this Rust has no {TARGET} and there is no rustup to add it; install Rust with rustup \
+             (https://rustup.rs) or your distribution's {TARGET} standard library"
+        );
+    }
+    run(command("rustup").args(["target", "add", TARGET]))
+}
+
+fn is_newer(module: &Path, component: &Path) -> Result<bool> {
+    let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    let module_changed =
+        changed(module).with_context(|| format!("cargo did not write {}", module.display()))?;
+    Ok(changed(component).map_or(true, |wrapped| wrapped < module_changed))
+}
+
+fn wrap(module: &Path, component: &Path) -> Result<()> {
+    let core = fs::read(module).with_context(|| format!("{} is not readable", module.display()))?;
+    let bytes = ComponentEncoder::default()
+        .module(&core)
+        .map(|encoder| encoder.validate(true))
+        .and_then(|mut encoder| encoder.encode())
+        .context("the engine does not make a component")?;
+    fs::write(component, &bytes)
+        .with_context(|| format!("{} cannot be written", component.display()))?;
+    eprintln!(
+        "wrote target/guest/engine.wasm, {:.1} MB",
+        bytes.len() as f64 / 1e6
+    );
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Set-up, demo and tests: what the README's commands call.
+//!
+//! Absences: no crate of this workspace is a dependency, so that this compiles in seconds and can
+//! build the guest before anything else exists.
+
+mod demo;
+mod guest;
+mod lint;
+mod models;
+mod operators;
+mod process;
+mod python;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  guest          compile the engine to WebAssembly: target/guest/engine.wasm
+  demo [--stay]  build everything, serve a real model and send it real inputs
+  test           everything that `.ci/run` checks
+  lint           formatting, clippy, and the layering of the crates
+  operators      regenerate docs/operators.md from ONNX's own node tests";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["guest"] => guest::guest().map(|_| ()),
+        ["demo"] => demo::demo(false),
+        ["demo", "--stay"] => demo::demo(true),
+        ["test"] => test::test(),
+        ["lint"] => lint::lint(),
+        ["operators"] => operators::operators(),
+        [] | ["--help" | "-h" | "help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        [first, ..] => bail!("`{first}` is no command, or its arguments are wrong\n\n{USAGE}"),
+    }
+}

@@ -1,0 +1,43 @@
+//! The test models, made by the recipes in `models/`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::process::{command, root, run};
+use crate::python;
+
+/// Every model and its golden cases, in `target/models`.
+pub fn make_all() -> Result<()> {
+    let python = python::environment("models", "models/requirements.txt")?;
+    run(command(python).arg("models/make.py"))
+}
+
+/// Magika's ONNX file, out of its wheel. Unlike the recipe, this needs no package: there are no
+/// golden cases to compute.
+pub fn magika() -> Result<PathBuf> {
+    let folder = root().join("target/demo/magika");
+    let onnx = folder.join("magika/models/standard_v3_3/model.onnx");
+    if onnx.exists() {
+        return Ok(onnx);
+    }
+    let python = python::bare("demo")?;
+    run(command(&python)
+        .args(["-m", "pip", "download", "--no-deps", "--require-hashes"])
+        .args(["--disable-pip-version-check", "--only-binary=:all:"])
+        .args(["--requirement", "models/magika/wheel.txt", "--dest"])
+        .arg(&folder))?;
+    let wheel = fs::read_dir(&folder)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("{} cannot be read", folder.display()))?
+        .into_iter()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|ending| ending == "whl"))
+        .context("pip downloaded no wheel")?;
+    run(command(&python)
+        .args(["-m", "zipfile", "-e"])
+        .arg(wheel)
+        .arg(&folder))?;
+    Ok(onnx)
+}

@@ -1,0 +1,191 @@
+//! Who may reach whom, asserted over what cargo resolves.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// A crate and what must not be found anywhere below it, with the reason.
+struct Rule {
+    package: &'static str,
+    never: &'static [&'static str],
+    because: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        package: "modelet-policy",
+        never: &[
+            "async-std",
+            "chrono",
+            "fastrand",
+            "getrandom",
+            "hyper",
+            "rand",
+            "rand_core",
+            "rayon",
+            "time",
+            "tokio",
+            "tracing",
+            "uuid",
+            "wasmtime",
+            "modelet-runtime",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "the same trace of events gives the same decisions on every host",
+    },
+    Rule {
+        package: "modelet-protocol",
+        never: &[
+            "hyper",
+            "tokio",
+            "tract-onnx",
+            "wasmtime",
+            "modelet-runtime",
+            "modelet-server",
+        ],
+        because: "the protocol is plain values, also inside a browser",
+    },
+    Rule {
+        package: "modelet-artifact",
+        never: &[
+            "hyper",
+            "tokio",
+            "tract-onnx",
+            "wasmtime",
+            "modelet-runtime",
+            "modelet-server",
+        ],
+        because: "a modelet is inspected without being run",
+    },
+    Rule {
+        package: "modelet-runtime",
+        never: &[
+            "axum",
+            "hyper",
+            "tonic",
+            "tract-onnx",
+            "modelet-policy",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "running a model decides nothing and serves nobody",
+    },
+    Rule {
+        package: "modelet-builder",
+        never: &[
+            "axum",
+            "hyper",
+            "tonic",
+            "tract-onnx",
+            "modelet-policy",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "the builder returns bytes and facts; tract runs only inside the guest",
+    },
+    Rule {
+        package: "modelet-store",
+        never: &[
+            "axum",
+            "hyper",
+            "tonic",
+            "wasmtime",
+            "modelet-runtime",
+            "modelet-server",
+        ],
+        because: "the repository is files and names, nothing in it is run",
+    },
+    Rule {
+        package: "modelet-server",
+        never: &["clap", "tract-onnx", "modelet-builder", "wasmtime-wizer"],
+        because: "a server neither compiles ONNX nor parses a command line",
+    },
+    Rule {
+        package: "modelet-engine",
+        never: &[
+            "tokio",
+            "wasmtime",
+            "modelet-policy",
+            "modelet-runtime",
+            "modelet-server",
+        ],
+        because: "the guest imports nothing and decides nothing",
+    },
+    Rule {
+        package: "xtask",
+        never: &[
+            "clap",
+            "tokio",
+            "tract-onnx",
+            "wasmtime",
+            "modelet-builder",
+            "modelet-runtime",
+        ],
+        because: "set-up compiles in seconds and comes before everything else",
+    },
+];
+
+#[test]
+fn no_crate_reaches_what_it_must_not() {
+    let broken: Vec<String> = RULES.iter().flat_map(violations).collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+/// Without this, a rule over a list that came back empty would hold.
+#[test]
+fn what_a_crate_does_reach_is_seen() {
+    let reached = reached_by("modelet-server");
+    for expected in ["modelet-policy", "modelet-runtime", "tokio", "wasmtime"] {
+        assert!(
+            reached.contains(expected),
+            "{expected} is not in {reached:?}"
+        );
+    }
+}
+
+fn violations(rule: &Rule) -> Vec<String> {
+    let reached = reached_by(rule.package);
+    rule.never
+        .iter()
+        .filter(|never| reached.contains(**never))
+        .map(|never| {
+            let Rule {
+                package, because, ..
+            } = rule;
+            format!(
+                "{package} reaches {never}, and must not: {because}\n  \
+                 see `cargo tree -e normal -p {package} -i {never}`"
+            )
+        })
+        .collect()
+}
+
+/// The names of every crate below `package`, itself included.
+fn reached_by(package: &str) -> BTreeSet<String> {
+    let target: &[&str] = match package {
+        "modelet-engine" => &["--target", "wasm32-unknown-unknown"],
+        _ => &[],
+    };
+    let output = Command::new(env!("CARGO"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .args([
+            "tree", "--edges", "normal", "--prefix", "none", "--format", "{p}",
+        ])
+        .args(["--package", package])
+        .args(target)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "cargo tree: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}

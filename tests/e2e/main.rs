@@ -1,0 +1,11 @@
+//! End to end: the tool and the server as their users meet them.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod built;
+mod cli;
+mod clients;
+mod models;
+mod repository;
+mod server;
+mod wire;

@@ -1,0 +1,113 @@
+//! Every model of `models/` is built as a user would build it, and answers its golden cases.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use modelet_protocol::golden;
+use modelet_runtime::{Config, Engine, Limits, Modelet};
+
+use crate::built;
+
+#[test]
+fn iris_answers_its_golden_cases() {
+    check("iris");
+}
+
+#[test]
+fn digits_answers_its_golden_cases() {
+    check("digits");
+}
+
+#[test]
+fn magika_answers_its_golden_cases() {
+    check("magika");
+}
+
+#[test]
+fn mobilenet_answers_its_golden_cases() {
+    check("mobilenet");
+}
+
+#[test]
+fn the_same_file_and_options_give_the_same_bytes() {
+    let first = fs::read(built::modelet("iris")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let second = folder.path().join("again.wasm");
+    built::build(&onnx("iris"), &second, &["--name", "iris"]);
+    assert!(
+        fs::read(second).unwrap() == first,
+        "two builds of iris differ"
+    );
+}
+
+#[test]
+fn an_artifact_holds_code_and_weights_and_little_else() {
+    for name in ["iris", "digits"] {
+        let artifact = fs::metadata(built::modelet(name)).unwrap().len();
+        let source = fs::metadata(onnx(name)).unwrap().len();
+        assert!(
+            artifact - source <= 11_000_000,
+            "{name}: {artifact} - {source}"
+        );
+    }
+}
+
+fn check(name: &str) {
+    let Some(golden) = golden_file(name) else {
+        return;
+    };
+    let cases = golden::parse(&fs::read(golden).unwrap()).unwrap();
+    assert!(!cases.is_empty());
+    for reuse in [false, true] {
+        let modelet = load(name, reuse);
+        for case in &cases {
+            let deadline = Instant::now() + Duration::from_secs(120);
+            let answer = modelet.infer(case.inputs.clone(), &[], deadline).unwrap();
+            assert_eq!(answer.len(), case.outputs.len(), "{name}: {}", case.name);
+            for (expected, got) in case.outputs.iter().zip(&answer) {
+                assert_eq!(expected.name, got.name);
+                if let Err(difference) = expected.agrees_with(got) {
+                    panic!("{name}: {}: {difference}", case.name);
+                }
+            }
+        }
+    }
+}
+
+fn load(name: &str, reuse: bool) -> Modelet {
+    let config = Config {
+        cache: Some(built::cache()),
+        max_instances: 4,
+        ..Config::default()
+    };
+    let limits = Limits {
+        memory_bytes: 1 << 30,
+        reuse,
+    };
+    let bytes = fs::read(built::modelet(name)).unwrap();
+    Engine::new(&config).unwrap().load(&bytes, limits).unwrap()
+}
+
+/// The golden file that belongs to the ONNX file, or nothing, said, where a recipe did not run.
+fn golden_file(name: &str) -> Option<PathBuf> {
+    let golden = onnx(name).with_file_name("golden.json");
+    if golden.exists() {
+        return Some(golden);
+    }
+    built::skip(&format!(
+        "{} is missing; `cargo xtask test` makes it",
+        golden.display()
+    ));
+    None
+}
+
+/// Kept beside the recipe, or made by it.
+fn onnx(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = root.join("models").join(name).join("model.onnx");
+    if kept.exists() {
+        return kept;
+    }
+    root.join("target/models").join(name).join("model.onnx")
+}
