@@ -128,10 +128,9 @@ fn write(output: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = folder_of(output).join(format!(".modelet-{}.unfinished", std::process::id()));
     fs::write(&unfinished, bytes)
         .and_then(|()| fs::rename(&unfinished, output))
-        .or_else(|error| {
+        .inspect_err(|_| {
             // It may not exist; the error that matters is the first.
             let _ = fs::remove_file(&unfinished);
-            Err(error)
         })
         .with_context(|| format!("{} cannot be written", output.display()))
 }

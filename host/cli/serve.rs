@@ -115,8 +115,9 @@ async fn announce(app: &App, paths: &[PathBuf], address: SocketAddr) -> Result<(
             paths.len()
         );
     }
+    tracing::info!(versions = ready, %address, "ready");
     // Nobody has to read it.
-    let _ = writeln!(io::stdout(), "{ready} model versions on http://{address}");
+    let _ = writeln!(io::stdout(), "serving on http://{address}");
     Ok(())
 }
 

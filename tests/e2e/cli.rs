@@ -4,6 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
+
+use crate::built;
+
+/// A flower that nobody could take for another.
+const FLOWER: [f32; 4] = [5.1, 3.5, 1.4, 0.2];
+
 #[test]
 fn a_missing_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -143,6 +150,116 @@ fn every_mistake_in_the_settings_is_told_at_once() {
     );
 }
 
+#[test]
+fn json_numpy_and_standard_input_give_the_same_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let iris = built::modelet("iris");
+    let iris = iris.to_str().unwrap();
+    let json =
+        r#"{"inputs":[{"name":"X","datatype":"FP32","shape":[1,4],"data":[5.1,3.5,1.4,0.2]}]}"#;
+    fs::write(folder.path().join("flower.json"), json).unwrap();
+    fs::write(folder.path().join("flower.npy"), npy("(1, 4)", &FLOWER)).unwrap();
+
+    let of_json = modelet(&["run", iris, "--input", "flower.json"], folder.path());
+    let of_npy = modelet(&["run", iris, "--input", "flower.npy"], folder.path());
+    let of_stdin = command(&["run", iris, "--input", "-"], folder.path())
+        .stdin(fs::File::open(folder.path().join("flower.npy")).unwrap())
+        .output()
+        .unwrap();
+    let answer: Value = serde_json::from_slice(&of_json.stdout).unwrap();
+    assert_eq!(answer["outputs"][0]["name"], "label");
+    assert_eq!(answer["outputs"][0]["data"], serde_json::json!([0]));
+    assert_eq!(of_json.stdout, of_npy.stdout);
+    assert_eq!(of_json.stdout, of_stdin.stdout);
+
+    let to_file = [
+        "run",
+        iris,
+        "--input",
+        "flower.json",
+        "--output",
+        "answer.json",
+    ];
+    assert!(modelet(&to_file, folder.path()).stdout.is_empty());
+    let written = fs::read(folder.path().join("answer.json")).unwrap();
+    assert_eq!(written, of_json.stdout);
+}
+
+#[test]
+fn a_request_that_does_not_fit_says_what_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let iris = built::modelet("iris");
+    let iris = iris.to_str().unwrap();
+    let input = |name: &str, datatype: &str, shape: &str| {
+        format!(
+            r#"{{"inputs":[{{"name":"{name}","datatype":"{datatype}","shape":{shape},"data":[1,2,3,4]}}]}}"#
+        )
+    };
+    for (request, expected) in [
+        (b"petals".to_vec(), "not valid JSON"),
+        (
+            input("Z", "FP32", "[1,4]").into(),
+            "no input `Z`; its inputs are `X`",
+        ),
+        (
+            input("X", "FP64", "[1,4]").into(),
+            "input `X` is FP32, got FP64",
+        ),
+        (
+            input("X", "FP32", "[2,2]").into(),
+            "does not take shape [2, 2]",
+        ),
+        (input("X", "FP32", "[1,5]").into(), "5"),
+        (npy("(4,)", &FLOWER), "does not take shape [4]"),
+        (npy("(2, 4)", &FLOWER), "takes 32 bytes, got 16"),
+    ] {
+        fs::write(folder.path().join("request"), request).unwrap();
+        check_error(
+            &["run", iris, "--input", "request"],
+            folder.path(),
+            &[expected],
+        );
+    }
+}
+
+#[test]
+fn inspect_tells_what_build_was_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = [
+        "--name",
+        "flowers",
+        "--version",
+        "spring",
+        "--label",
+        "team=garden",
+    ];
+    built::build(
+        Path::new(&iris_onnx()),
+        &folder.path().join("x.wasm"),
+        &told,
+    );
+    let output = modelet(&["inspect", "x.wasm", "--json"], folder.path());
+    let facts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(facts["name"], "flowers");
+    assert_eq!(facts["version"], "spring");
+    assert_eq!(facts["labels"]["team"], "garden");
+    assert_eq!(facts["signature"]["inputs"][0]["name"], "X");
+}
+
+#[test]
+fn a_reader_that_left_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let iris = built::modelet("iris");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command(&["inspect", iris.to_str().unwrap()], folder.path())
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
 /// Exit code 1 and, on standard error, all of `expected`.
 fn check_error(arguments: &[&str], folder: &Path, expected: &[&str]) {
     check_exit(1, arguments, folder, expected);
@@ -169,13 +286,30 @@ fn check_exit(code: i32, arguments: &[&str], folder: &Path, expected: &[&str]) {
 }
 
 fn modelet(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_modelet"))
+    command(arguments, folder).output().unwrap()
+}
+
+fn command(arguments: &[&str], folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_modelet"));
+    command
         .args(arguments)
         .current_dir(folder)
         .env("RUST_BACKTRACE", "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdin(Stdio::null());
+    if arguments[0] != "inspect" {
+        command.arg("--cache").arg(built::cache());
+    }
+    command
+}
+
+/// A `.npy` file of 32-bit floats.
+fn npy(shape: &str, values: &[f32]) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.bytes());
+    file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    file
 }
 
 fn iris_onnx() -> String {

@@ -1,6 +1,6 @@
 //! Clients that people already use, unmodified, against a running server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::built;
@@ -21,31 +21,82 @@ fn kserve_over_rest_and_grpc() {
     check("kserve_both.py");
 }
 
+#[test]
+fn the_protocols_own_grpc_stubs() {
+    check("oip_grpc.py");
+}
+
+#[test]
+fn the_client_generated_from_the_protocols_openapi_document() {
+    check("oip_openapi.py");
+}
+
+/// Requests made up from the OpenAPI document. That valid ones are accepted is not checked: the
+/// document cannot know which tensors a model takes.
+#[test]
+fn requests_generated_from_the_openapi_document() {
+    let Some(schemathesis) = installed("schemathesis") else {
+        return;
+    };
+    let server = Server::start(&[&built::modelet("iris")]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(schemathesis)
+        .args([
+            "run",
+            "--no-color",
+            "--generation-deterministic",
+            "--max-examples",
+            "15",
+        ])
+        .args(["--exclude-checks", "positive_data_acceptance", "--url"])
+        .arg(format!("http://{}", server.address))
+        .arg(root().join("docs/open-inference.yaml"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(said.contains("Tested: 9"), "{said}");
+}
+
 /// Runs a script of `tests/clients`; it prints a line for each call and fails if one of them did.
 fn check(script: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("target/python/tests/bin/python");
-    if !python.exists() {
-        let reason = format!(
-            "{script}: {} is missing; `cargo xtask test` makes it",
-            python.display()
-        );
-        return built::skip(&reason);
-    }
+    let Some(python) = installed("python") else {
+        return;
+    };
     let server = Server::start(&[&built::modelet("iris")]);
     let output = Command::new(python)
-        .arg(root.join("tests/clients").join(script))
+        .arg(root().join("tests/clients").join(script))
         .arg(&server.address)
         .output()
         .unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     println!("{stdout}");
     assert!(
         stdout.contains("ok "),
         "{script} checked nothing: {stdout}{stderr}"
     );
     assert!(output.status.success(), "{script}:\n{stdout}{stderr}");
+}
+
+/// A program of the tests' virtual environment, or nothing, said, where there is none.
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = root().join("target/python/tests/bin").join(program);
+    if path.exists() {
+        return Some(path);
+    }
+    built::skip(&format!(
+        "{} is missing; `cargo xtask test` makes it",
+        path.display()
+    ));
+    None
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

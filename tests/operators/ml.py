@@ -221,6 +221,18 @@ def others():
     for norm in ("MAX", "L1", "L2"):
         node = helper.make_node("Normalizer", ["x"], ["y"], domain="ai.onnx.ml", norm=norm)
         yield f"ml_normalizer_{norm.lower()}", model(node, [NUMBERS], [("y", TensorProto.FLOAT, 2)]), [NUMBERS]
+    for values, columns in (
+        (NUMBERS, np.array(1)),
+        (NUMBERS, np.array([1])),
+        (NUMBERS, np.array([[1, 0, 1]])),
+        (NUMBERS[0], np.array([1, 0, 1])),
+        (np.arange(12).reshape(2, 2, 3), np.array([[0, 2]])),
+    ):
+        node = helper.make_node("ArrayFeatureExtractor", ["x", "columns"], ["y"], domain="ai.onnx.ml")
+        elem_type = helper.np_dtype_to_tensor_dtype(values.dtype)
+        name = f"ml_array_feature_extractor_rank_{values.ndim}_columns_rank_{columns.ndim}"
+        outputs = [("y", elem_type, max(values.ndim, 2))]
+        yield name, model(node, [values, columns], outputs), [values, columns]
     for labels in ([5, 7], ["no", "yes"]):
         strings = isinstance(labels[0], str)
         node = helper.make_node(

@@ -1,6 +1,7 @@
 //! The types of `guest/wit`, generated, and in wasm32 the exports.
 
 #![allow(
+    clippy::crate_in_macro_def,
     clippy::unwrap_used,
     clippy::allow_attributes_without_reason,
     unsafe_op_in_unsafe_fn,

@@ -142,7 +142,7 @@ impl Graph<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ml::cases::{check, float, node};
+    use crate::cases::{check, float, node};
 
     #[test]
     fn alpha_counts() {

@@ -73,7 +73,7 @@ mod tests {
     use tract_onnx::pb::tensor_proto::DataType;
 
     use super::*;
-    use crate::ml::cases::{check, int, node};
+    use crate::cases::{check, int, node};
 
     #[test]
     fn int64_is_64_bits_wide() {

@@ -9,6 +9,8 @@
 )]
 
 mod activations;
+#[cfg(test)]
+mod cases;
 mod cast;
 mod ml;
 mod original;
@@ -22,6 +24,10 @@ use tract_onnx::Onnx;
 pub fn register(onnx: &mut Onnx) {
     let operators = &mut onnx.op_register;
     original::keep(operators);
+    operators.insert(
+        "ArrayFeatureExtractor",
+        ml::array_feature_extractor::array_feature_extractor,
+    );
     operators.insert("Cast", cast::cast);
     operators.insert("Celu", activations::celu);
     operators.insert("GRU", recurrent::gru);

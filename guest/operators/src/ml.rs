@@ -1,5 +1,6 @@
 //! Operators of the `ai.onnx.ml` domain.
 
+pub mod array_feature_extractor;
 mod forest;
 mod labels;
 pub mod linear_classifier;
@@ -9,9 +10,6 @@ pub mod scaler;
 pub mod tree_classifier;
 pub mod tree_regressor;
 pub mod zip_map;
-
-#[cfg(test)]
-pub mod cases;
 
 use tract_onnx::tract_hir::internal::*;
 

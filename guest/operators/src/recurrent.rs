@@ -126,7 +126,7 @@ impl Expansion for Reverse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ml::cases::{float, node, strings};
+    use crate::cases::{float, node, strings};
 
     #[test]
     fn refuses_what_tract_would_ignore() {

@@ -309,7 +309,7 @@ mod tests {
         check(&[x.clone(), y.clone()], "");
         check(&[y.clone(), x.clone()], "");
         check(&[floats("x", &[0, 4]), floats("y", &[0])], "");
-        check(&[x.clone()], "input `y=FP32[N]` is missing");
+        check(std::slice::from_ref(&x), "input `y=FP32[N]` is missing");
         check(&[x.clone(), y.clone(), y.clone()], "`y` is given twice");
         check(
             &[x.clone(), floats("z", &[3])],

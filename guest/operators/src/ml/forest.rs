@@ -334,8 +334,8 @@ where
 mod tests {
     use tract_onnx::pb::AttributeProto;
 
-    use super::super::cases::{check, float_trees, floats, int, ints, node, refusal, strings};
     use super::*;
+    use crate::cases::{check, float_trees, floats, int, ints, node, refusal, strings};
 
     fn regressor(replacements: Vec<AttributeProto>) -> NodeProto {
         let mut attributes = float_trees("target", &[0; 4], &[1.0, 2.0, 30.0, 40.0]);

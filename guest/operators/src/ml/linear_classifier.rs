@@ -193,8 +193,8 @@ impl TypedOp for Choice {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cases::{check, floats, ints, node, refusal, string, strings};
     use super::*;
+    use crate::cases::{check, floats, ints, node, refusal, string, strings};
 
     const ROWS: [[f32; 2]; 3] = [[0.2, 1.0], [1.0, 0.3], [-1.0, -2.0]];
 

@@ -106,8 +106,8 @@ impl Expansion for Normalizer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cases::{check, node, refusal, string};
     use super::*;
+    use crate::cases::{check, node, refusal, string};
 
     #[test]
     fn divides_by_each_norm() {

@@ -98,8 +98,8 @@ impl Expansion for Scaler {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cases::{check, floats, node, refusal};
     use super::*;
+    use crate::cases::{check, floats, node, refusal};
 
     fn node_of(offset: &[f32], scale: &[f32]) -> NodeProto {
         node(

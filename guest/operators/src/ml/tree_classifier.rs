@@ -220,8 +220,8 @@ impl Expansion for TreeClassifier {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cases::{check, float_trees, ints, node, refusal, string, strings};
     use super::*;
+    use crate::cases::{check, float_trees, ints, node, refusal, string, strings};
 
     const ROWS: [[f32; 1]; 3] = [[0.0], [1.0], [f32::NAN]];
 

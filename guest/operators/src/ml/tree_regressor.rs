@@ -190,8 +190,8 @@ impl Expansion for TreeRegressor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cases::{check, float_trees, floats, int, refusal, string};
     use super::*;
+    use crate::cases::{check, float_trees, floats, int, refusal, string};
 
     const ROWS: [[f32; 1]; 3] = [[0.0], [1.0], [f32::NAN]];
 
@@ -199,7 +199,7 @@ mod tests {
         let mut all = float_trees("target", &[0, 0, 0, 0], weights);
         all.push(int("n_targets", 1));
         all.extend(attributes);
-        super::super::cases::node("TreeEnsembleRegressor", 1, all)
+        crate::cases::node("TreeEnsembleRegressor", 1, all)
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
             string("post_transform", "SOFTMAX"),
             floats("base_values", &[0.5, 0.25]),
         ]);
-        let node = super::super::cases::node("TreeEnsembleRegressor", 1, attributes);
+        let node = crate::cases::node("TreeEnsembleRegressor", 1, attributes);
         let expected = [
             [0.1480472f32, 0.85195273],
             [0.9046505, 0.09534946],

@@ -20,8 +20,8 @@ pub fn zip_map(
 
 #[cfg(test)]
 mod tests {
-    use super::super::cases::{check, ints, node, refusal};
     use super::*;
+    use crate::cases::{check, ints, node, refusal};
 
     #[test]
     fn passes_the_table_on() {

@@ -49,7 +49,7 @@ pub async fn config(State(app): State<Arc<App>>, Path(path): Named) -> Response 
 }
 
 pub async fn statistics(State(app): State<Arc<App>>, Path(path): Named) -> Response {
-    let named = path.get("version").is_some();
+    let named = path.contains_key("version");
     match resolve(&app, &path) {
         Ok(ready) if named => stats(&[ready]),
         Ok(ready) => {
