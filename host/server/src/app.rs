@@ -1,20 +1,23 @@
 //! What all requests share, and how it is kept up with the repository.
 
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use modelet_policy::names::{InvalidName, ModelName, Version};
 use modelet_policy::spec::ModelSpec;
 use modelet_policy::versions;
-use modelet_runtime::{Engine, Limits};
-use modelet_store::{ARTIFACT, ArtifactFile, ModelEntry, Problem, Repository, Stamp, StoreError};
+use modelet_runtime::{Engine, Limits, Modelet};
+use modelet_store::{ArtifactFile, ModelEntry, Problem, Repository, Stamp, StoreError};
 use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State};
+use file::File;
 
 /// A server's state. Shared by all connections.
 pub struct App {
@@ -32,7 +35,7 @@ pub struct App {
     unloaded: Mutex<BTreeSet<ModelName>>,
     /// Whether every model had its chance to load.
     started: watch::Sender<bool>,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 /// Why a server cannot start.
@@ -79,13 +82,13 @@ impl App {
             loaded: Mutex::default(),
             unloaded: Mutex::default(),
             started: watch::Sender::new(false),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
         }))
     }
 
     /// Whether every model had its chance to load and the server takes requests.
     pub fn is_ready(&self) -> bool {
-        *self.started.borrow() && !self.draining.load(Relaxed) && self.registry.settled()
+        *self.started.borrow() && !*self.draining.borrow()
     }
 
     /// Completes when every model had its chance to load.
@@ -95,7 +98,16 @@ impl App {
     }
 
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Relaxed);
+        self.draining.send_replace(true);
+    }
+
+    /// Completes when the server is told to stop.
+    pub(crate) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut draining = self.draining.subscribe();
+        async move {
+            // Without a sender there is no server either.
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
     }
 
     /// The number of versions that answer.
@@ -128,7 +140,14 @@ impl App {
             loaded.retain(|(loaded, _), _| *loaded != name);
         }
         self.refresh();
-        self.registry.resolve(model, None).map(drop)
+        self.registry.resolve(model, None)?;
+        match self.registry.problem(&name) {
+            None => Ok(()),
+            Some(reason) => Err(ResolveError::NotLoaded {
+                model: name.to_string(),
+                reason,
+            }),
+        }
     }
 
     /// Takes a model out of service; requests in flight are answered.
@@ -274,19 +293,7 @@ impl App {
                 },
             );
         }
-        let limits = Limits {
-            memory_bytes: spec.limits.memory_bytes.unwrap_or(self.config.memory_bytes),
-            reuse: spec.reuse,
-        };
-        let modelet = artifact
-            .read()
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| {
-                self.engine
-                    .load(&bytes, limits)
-                    .map_err(|error| error.to_string())
-            });
-        let entry = match (modelet, before) {
+        let entry = match (self.compile(artifact, spec), before) {
             (Ok(modelet), before) => {
                 tracing::info!(model = %name, %version, sha256 = modelet.facts().sha256, "loaded");
                 let concurrency = spec.limits.concurrency.unwrap_or(self.config.concurrency);
@@ -322,6 +329,18 @@ impl App {
             }
         };
         self.set(name, version, entry);
+    }
+
+    fn compile(&self, artifact: &ArtifactFile, spec: &ModelSpec) -> Result<Modelet, String> {
+        let limits = Limits {
+            memory_bytes: spec.limits.memory_bytes.unwrap_or(self.config.memory_bytes),
+            reuse: spec.reuse,
+        };
+        let bytes = artifact.read().map_err(|error| error.to_string())?;
+        // A file that the compiler stumbles over must not keep the models after it from loading.
+        catch_unwind(AssertUnwindSafe(|| self.engine.load(&bytes, limits)))
+            .map_err(|_| "the compiler failed on it".to_owned())?
+            .map_err(|error| error.to_string())
     }
 
     fn ready_before(&self, name: &ModelName, version: Version) -> Option<Arc<Ready>> {
@@ -363,54 +382,4 @@ impl App {
             });
         }
     }
-}
-
-/// A modelet that is served by itself.
-struct File {
-    path: PathBuf,
-    model: ModelName,
-    version: Version,
-}
-
-impl File {
-    /// Its name and version are those of its place in a repository, or what it says of itself.
-    fn find(path: &Path) -> Result<File, StartError> {
-        let artifact = ArtifactFile::find(path)?;
-        let (model, version) = match of_repository(path) {
-            Some(place) => place,
-            None => of_itself(&artifact)?,
-        };
-        Ok(File {
-            path: artifact.path,
-            model,
-            version,
-        })
-    }
-}
-
-fn of_repository(path: &Path) -> Option<(ModelName, Version)> {
-    let version = path.parent()?;
-    let model = version.parent()?.file_name()?.to_str()?;
-    let is_artifact = path.file_name()? == ARTIFACT;
-    let version = version.file_name()?.to_str()?.parse().ok()?;
-    Some((model.parse().ok()?, version)).filter(|_| is_artifact)
-}
-
-fn of_itself(artifact: &ArtifactFile) -> Result<(ModelName, Version), StartError> {
-    let path = || artifact.path.clone();
-    let facts =
-        modelet_artifact::inspect(&artifact.read()?).map_err(|source| StartError::Invalid {
-            path: path(),
-            source,
-        })?;
-    let model = facts
-        .metadata
-        .name
-        .parse()
-        .map_err(|source| StartError::Name {
-            path: path(),
-            source,
-        })?;
-    let version = Version::try_from(1).expect("1 is a version");
-    Ok((model, version))
 }

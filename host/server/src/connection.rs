@@ -1,5 +1,8 @@
 //! From a listener to served connections, and to the end of the last one.
 
+mod beginning;
+mod log;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::app::App;
 use crate::{grpc, rest};
+use beginning::Beginning;
 
 /// Serves REST and gRPC, which share the port, until `shutdown` completes; then answers what is in
 /// flight, for as long as the configuration allows.
@@ -20,7 +24,9 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     let health = Arc::new(health);
     health.report(false).await;
     let refreshing = tokio::spawn(keep_up(app.clone(), health.clone()));
-    let router = rest::router(app.clone()).merge(grpc);
+    let router = rest::router(app.clone())
+        .merge(grpc)
+        .layer(axum::middleware::from_fn(log::log));
     let service = TowerToHyperService::new(router);
     let builder = builder(&app);
     let graceful = GracefulShutdown::new();
@@ -28,7 +34,10 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => serve(stream, &builder, service.clone(), &graceful),
+                Ok((stream, _)) => {
+                    let stream = begin(stream, app.config.header_timeout);
+                    serve(stream, &builder, service.clone(), &graceful);
+                }
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use come back.
                     tracing::warn!(%error, "a connection was not accepted");
@@ -41,7 +50,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     drop(listener);
     app.drain();
     refreshing.abort();
-    health.report(false).await;
+    health.close().await;
     if tokio::time::timeout(app.config.drain_timeout, graceful.shutdown())
         .await
         .is_err()
@@ -63,8 +72,16 @@ fn builder(app: &App) -> auto::Builder<TokioExecutor> {
     builder
 }
 
+fn begin(stream: TcpStream, limit: Duration) -> Beginning {
+    // An answer is one small write; waiting to fill a packet would only delay it.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps delaying small packets");
+    }
+    Beginning::new(stream, limit)
+}
+
 fn serve<S>(
-    stream: TcpStream,
+    stream: Beginning,
     builder: &auto::Builder<TokioExecutor>,
     service: S,
     graceful: &GracefulShutdown,
@@ -77,10 +94,6 @@ fn serve<S>(
         > + Send
         + 'static,
 {
-    // An answer is one small write; waiting to fill a packet would only delay it.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection keeps delaying small packets");
-    }
     let connection = builder
         .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .into_owned();

@@ -58,6 +58,15 @@ pub struct Model {
     pub problem: Option<String>,
 }
 
+impl Entry {
+    fn problem(&self) -> Option<&str> {
+        match &self.state {
+            State::Unavailable(reason) => Some(reason),
+            State::Loading | State::Ready(_) => self.problem.as_deref(),
+        }
+    }
+}
+
 type Models = BTreeMap<ModelName, Model>;
 
 /// All models.
@@ -77,6 +86,8 @@ pub enum ResolveError {
     UnknownVersion { model: String, version: String },
     #[error("model `{model}` is not ready{reason}")]
     NotReady { model: String, reason: String },
+    #[error("model `{model}` could not be loaded as it is now: {reason}")]
+    NotLoaded { model: String, reason: String },
 }
 
 impl Registry {
@@ -125,13 +136,16 @@ impl Registry {
             .collect()
     }
 
-    /// Whether nothing is being loaded for the first time.
-    pub fn settled(&self) -> bool {
-        self.models
-            .load()
-            .values()
-            .flat_map(|model| model.versions.values())
-            .all(|entry| !matches!(entry.state, State::Loading))
+    /// Why what a model answers with is not what is in the repository.
+    pub fn problem(&self, model: &ModelName) -> Option<String> {
+        let models = self.models.load();
+        let model = models.get(model)?;
+        let of_versions = || model.versions.values().find_map(Entry::problem);
+        model
+            .problem
+            .as_deref()
+            .or_else(of_versions)
+            .map(str::to_owned)
     }
 
     /// The repository extension's index.

@@ -24,7 +24,7 @@ impl Failure {
             Failure::Resolve(
                 ResolveError::UnknownModel(_) | ResolveError::UnknownVersion { .. },
             ) => (StatusCode::NOT_FOUND, Code::NotFound),
-            Failure::Resolve(ResolveError::NotReady { .. }) => {
+            Failure::Resolve(ResolveError::NotReady { .. } | ResolveError::NotLoaded { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
             Failure::Invalid(_)
@@ -96,4 +96,109 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_failure_has_its_statuses() {
+        let text = || "why".to_owned();
+        let resolve = |error| Failure::Resolve(error);
+        let (model, reason) = (text, text);
+        for (failure, status, code) in [
+            (
+                resolve(ResolveError::UnknownModel(text())),
+                404,
+                Code::NotFound,
+            ),
+            (
+                resolve(ResolveError::UnknownVersion {
+                    model: model(),
+                    version: text(),
+                }),
+                404,
+                Code::NotFound,
+            ),
+            (
+                resolve(ResolveError::NotReady {
+                    model: model(),
+                    reason: reason(),
+                }),
+                503,
+                Code::Unavailable,
+            ),
+            (
+                resolve(ResolveError::NotLoaded {
+                    model: model(),
+                    reason: reason(),
+                }),
+                503,
+                Code::Unavailable,
+            ),
+            (Failure::Malformed(text()), 400, Code::InvalidArgument),
+            (
+                Failure::Infer(InferError::InvalidInput(text())),
+                400,
+                Code::InvalidArgument,
+            ),
+            (Failure::Unsupported(text()), 501, Code::Unimplemented),
+            (
+                Failure::TooLarge { limit_bytes: 1 },
+                413,
+                Code::ResourceExhausted,
+            ),
+            (Failure::SlowBody, 408, Code::DeadlineExceeded),
+            (Failure::Refused(Refused::QueueFull), 503, Code::Unavailable),
+            (
+                Failure::Refused(Refused::Deadline),
+                504,
+                Code::DeadlineExceeded,
+            ),
+            (
+                Failure::Infer(InferError::Exhausted(text())),
+                503,
+                Code::Unavailable,
+            ),
+            (
+                Failure::Infer(InferError::DeadlineExceeded),
+                504,
+                Code::DeadlineExceeded,
+            ),
+            (
+                Failure::Infer(InferError::ModelFailed(text())),
+                500,
+                Code::Internal,
+            ),
+            (
+                Failure::Infer(InferError::Trap(text())),
+                500,
+                Code::Internal,
+            ),
+            (
+                Failure::Infer(InferError::MemoryLimit { limit_bytes: 1 }),
+                500,
+                Code::Internal,
+            ),
+            (Failure::Internal(text()), 500, Code::Internal),
+        ] {
+            check(failure, status, code).await;
+        }
+    }
+
+    async fn check(failure: Failure, status: u16, code: Code) {
+        let said = failure.to_string();
+        assert_eq!(failure.status().1, code, "{said}");
+        let response = failure.into_response();
+        assert_eq!(response.status(), status, "{said}");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        let after = response.headers().get(RETRY_AFTER);
+        assert_eq!(after.is_some(), status == 503, "{said}");
+        let body = axum::body::to_bytes(response.into_body(), 1000)
+            .await
+            .unwrap();
+        let body: ErrorBody = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body.error, said);
+    }
 }

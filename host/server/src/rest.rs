@@ -1,9 +1,9 @@
 //! The routes of the REST API, and what all of them share.
 
 mod infer;
-mod log;
 mod metrics;
 mod models;
+mod named;
 pub mod repository;
 
 use std::any::Any;
@@ -78,7 +78,6 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn(log::log))
 }
 
 async fn server() -> Response {

@@ -76,7 +76,11 @@ impl GrpcInferenceService for Service {
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
         let deadline = self.deadline(&request);
-        ok(infer(&self.app, request.into_inner(), deadline).await?)
+        let (response, ready) = infer(&self.app, request.into_inner(), deadline).await?;
+        let mut response = Response::new(response);
+        // For the log.
+        response.extensions_mut().insert(ready);
+        Ok(response)
     }
 
     async fn model_stream_infer(
@@ -84,14 +88,16 @@ impl GrpcInferenceService for Service {
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Answer<Self::ModelStreamInferStream> {
         let app = self.app.clone();
-        let answers = request.into_inner().then(move |request| {
+        // A client that keeps its stream open must not keep the server from stopping.
+        let requests = request.into_inner().take_until(app.drained());
+        let answers = requests.then(move |request| {
             let app = app.clone();
             async move {
                 let deadline = Instant::now() + app.config.request_timeout;
                 let answer = infer(&app, request?, deadline).await;
                 // A request that fails is answered in its turn; the stream goes on.
                 Ok(match answer {
-                    Ok(response) => ModelStreamInferResponse {
+                    Ok((response, _)) => ModelStreamInferResponse {
                         error_message: String::new(),
                         infer_response: Some(response),
                     },
@@ -202,7 +208,7 @@ async fn infer(
     app: &App,
     request: ModelInferRequest,
     deadline: Instant,
-) -> Result<ModelInferResponse, Failure> {
+) -> Result<(ModelInferResponse, Arc<Ready>), Failure> {
     let start = Instant::now();
     let ready = app
         .registry
@@ -215,7 +221,7 @@ async fn infer(
     let start = Instant::now();
     let response = convert::response(&ready, id, answer.outputs, raw);
     ready.statistics.compute_output.add(start.elapsed());
-    Ok(response)
+    Ok((response, ready))
 }
 
 #[cfg(test)]

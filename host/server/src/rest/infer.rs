@@ -1,11 +1,10 @@
 //! `POST …/infer`: parse, the request's life, encode.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::body::{Body, HttpBody as _};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -16,6 +15,7 @@ use modelet_protocol::rest::{
 };
 use serde_json::Map;
 
+use super::named::Named;
 use crate::app::App;
 use crate::registry::Ready;
 use crate::request::{self, Failure, Request};
@@ -23,7 +23,7 @@ use crate::respond::error;
 
 pub async fn infer(
     State(app): State<Arc<App>>,
-    Path(path): Path<HashMap<String, String>>,
+    named: Named,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -31,22 +31,22 @@ pub async fn infer(
         let text = format!("the body is encoded as {encoding:?}; gzip, deflate and none are read");
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     }
-    match answer(&app, &path, &headers, body).await {
-        Ok(encoded) => respond(encoded),
+    match answer(&app, &named, &headers, body).await {
+        Ok((encoded, ready)) => respond(encoded, ready),
         Err(failure) => failure.into_response(),
     }
 }
 
 async fn answer(
     app: &App,
-    path: &HashMap<String, String>,
+    named: &Named,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Encoded, Failure> {
+) -> Result<(Encoded, Arc<Ready>), Failure> {
     let deadline = Instant::now() + app.config.request_timeout;
     // Before the body is read: a name that nobody serves costs no memory.
-    let version = path.get("version").map(String::as_str);
-    let ready = app.registry.resolve(&path["model"], version)?;
+    let version = named.version.as_deref();
+    let ready = app.registry.resolve(&named.model, version)?;
     let body = read(body, app.config.body_bytes, deadline).await?;
 
     let start = Instant::now();
@@ -65,7 +65,7 @@ async fn answer(
     let encoded = encode_response(&response(&ready, &decoded, answer.outputs), &decoded)
         .map_err(|error| Failure::Malformed(error.to_string()))?;
     ready.statistics.compute_output.add(start.elapsed());
-    Ok(encoded)
+    Ok((encoded, ready))
 }
 
 fn response(
@@ -84,6 +84,9 @@ fn response(
 
 /// All of a body, within the limits of size and time.
 pub async fn read(body: Body, limit_bytes: usize, deadline: Instant) -> Result<Bytes, Failure> {
+    if body.size_hint().lower() > limit_bytes as u64 {
+        return Err(Failure::TooLarge { limit_bytes });
+    }
     let collecting = Limited::new(body, limit_bytes).collect();
     match tokio::time::timeout_at(deadline.into(), collecting).await {
         Err(_) => Err(Failure::SlowBody),
@@ -126,8 +129,10 @@ fn shortened(deadline: Instant, request: &InferRequest) -> Instant {
     }
 }
 
-fn respond(encoded: Encoded) -> Response {
+fn respond(encoded: Encoded, ready: Arc<Ready>) -> Response {
     let mut response = Response::new(Body::from(encoded.body));
+    // For the log.
+    response.extensions_mut().insert(ready);
     let headers = response.headers_mut();
     match encoded.json_length {
         Some(length) => {

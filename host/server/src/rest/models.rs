@@ -1,24 +1,22 @@
 //! What models are: metadata, readiness, configuration, statistics.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use modelet_protocol::rest::metadata::{ModelMetadata, ModelReady};
 use modelet_protocol::{Datatype, TensorSpec};
 use serde_json::{Value, json};
 
+use super::named::Named;
 use crate::app::App;
 use crate::registry::{Ready, ResolveError};
 use crate::request::Failure;
 use crate::respond;
 
-type Named = Path<HashMap<String, String>>;
-
-pub async fn metadata(State(app): State<Arc<App>>, Path(path): Named) -> Response {
-    match resolve(&app, &path) {
+pub async fn metadata(State(app): State<Arc<App>>, named: Named) -> Response {
+    match resolve(&app, &named) {
         Ok(ready) => {
             let model = ready.model.as_str();
             let versions = app.registry.versions(model);
@@ -29,9 +27,10 @@ pub async fn metadata(State(app): State<Arc<App>>, Path(path): Named) -> Respons
     }
 }
 
-pub async fn ready(State(app): State<Arc<App>>, Path(path): Named) -> Response {
-    let name = path["model"].clone();
-    match resolve(&app, &path) {
+pub async fn ready(State(app): State<Arc<App>>, named: Named) -> Response {
+    let resolved = resolve(&app, &named);
+    let name = named.model;
+    match resolved {
         Ok(_) => respond::json(StatusCode::OK, &ModelReady { name, ready: true }),
         Err(Failure::Resolve(ResolveError::NotReady { .. })) => {
             let body = ModelReady { name, ready: false };
@@ -41,17 +40,16 @@ pub async fn ready(State(app): State<Arc<App>>, Path(path): Named) -> Response {
     }
 }
 
-pub async fn config(State(app): State<Arc<App>>, Path(path): Named) -> Response {
-    match resolve(&app, &path) {
+pub async fn config(State(app): State<Arc<App>>, named: Named) -> Response {
+    match resolve(&app, &named) {
         Ok(ready) => respond::json(StatusCode::OK, &configuration(&ready)),
         Err(failure) => failure.into_response(),
     }
 }
 
-pub async fn statistics(State(app): State<Arc<App>>, Path(path): Named) -> Response {
-    let named = path.contains_key("version");
-    match resolve(&app, &path) {
-        Ok(ready) if named => stats(&[ready]),
+pub async fn statistics(State(app): State<Arc<App>>, named: Named) -> Response {
+    match resolve(&app, &named) {
+        Ok(ready) if named.version.is_some() => stats(&[ready]),
         Ok(ready) => {
             let mut all = app.registry.all_ready();
             all.retain(|other| other.model == ready.model);
@@ -77,9 +75,9 @@ fn stats(ready: &[Arc<Ready>]) -> Response {
     respond::json(StatusCode::OK, &json!({"model_stats": entries}))
 }
 
-fn resolve(app: &App, path: &HashMap<String, String>) -> Result<Arc<Ready>, Failure> {
-    let version = path.get("version").map(String::as_str);
-    Ok(app.registry.resolve(&path["model"], version)?)
+fn resolve(app: &App, named: &Named) -> Result<Arc<Ready>, Failure> {
+    let version = named.version.as_deref();
+    Ok(app.registry.resolve(&named.model, version)?)
 }
 
 /// The part of a model's configuration that clients read.

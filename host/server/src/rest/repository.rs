@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::infer::read;
+use super::named::Named;
 use crate::app::App;
 use crate::registry::ResolveError;
 use crate::request::Failure;
@@ -36,7 +37,7 @@ pub async fn index(State(app): State<Arc<App>>, body: Body) -> Response {
     }
 }
 
-pub async fn load(State(app): State<Arc<App>>, Path(model): Path<String>, body: Body) -> Response {
+pub async fn load(State(app): State<Arc<App>>, named: Named, body: Body) -> Response {
     let request = match parse::<LoadRequest>(&app, body).await {
         Ok(request) => request,
         Err(failure) => return failure.into_response(),
@@ -44,18 +45,14 @@ pub async fn load(State(app): State<Arc<App>>, Path(model): Path<String>, body: 
     if let Some(parameter) = request.parameters.keys().next() {
         return unsupported(parameter).into_response();
     }
-    changed(change(app, move |app| app.load(&model)).await)
+    changed(change(app, move |app| app.load(&named.model)).await)
 }
 
-pub async fn unload(
-    State(app): State<Arc<App>>,
-    Path(model): Path<String>,
-    body: Body,
-) -> Response {
+pub async fn unload(State(app): State<Arc<App>>, named: Named, body: Body) -> Response {
     if let Err(failure) = parse::<LoadRequest>(&app, body).await {
         return failure.into_response();
     }
-    changed(change(app, move |app| app.unload(&model)).await)
+    changed(change(app, move |app| app.unload(&named.model)).await)
 }
 
 /// Models come from the repository and from nowhere else.

@@ -1,15 +1,20 @@
 //! One log line per request, and the id that ties it to the caller's.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
 
+use crate::registry::Ready;
+
 const REQUEST_ID: &str = "x-request-id";
 
-/// Takes the caller's request id or makes one, and gives it back with the answer.
+/// Takes the caller's request id or makes one, and gives it back with the answer. An answer whose
+/// extensions have the version that gave it is logged with that.
 pub async fn log(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = request
@@ -19,10 +24,16 @@ pub async fn log(request: Request, next: Next) -> Response {
         .unwrap_or_else(fresh);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
+    let ready = response.extensions().get::<Arc<Ready>>();
+    let grpc_status = response.headers().get("grpc-status");
     tracing::info!(
         %method,
         path = uri.path(),
+        model = ready.map(|ready| ready.model.as_str()),
+        version = ready.map(|ready| ready.version.number()),
         status = response.status().as_u16(),
+        grpc_status = grpc_status.and_then(|status| status.to_str().ok()),
+        bytes = response.body().size_hint().exact(),
         duration_us = start.elapsed().as_micros() as u64,
         request_id = %String::from_utf8_lossy(id.as_bytes()),
         "request"

@@ -1,0 +1,10 @@
+//! The server over a real socket, with modelets written by hand.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod grpc;
+mod limits;
+mod modelet;
+mod repository;
+mod rest;
+mod served;
