@@ -17,7 +17,7 @@ bindings::export!(Component with_types_in bindings);
 
 impl loading::Guest for Component {
     fn load(onnx: Vec<u8>, overrides: Vec<TensorSpec>) -> Result<Loaded, String> {
-        std::panic::set_hook(Box::new(|panic| panic_message::keep(panic)));
+        std::panic::set_hook(Box::new(panic_message::keep));
         memory::zero_what_is_freed(true);
         let model = load(&onnx, &overrides)?;
         // Freed while still zeroing: the file must not remain in the snapshot.
