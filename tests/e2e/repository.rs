@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -187,33 +187,9 @@ fn a_model_is_unloaded_and_loaded_on_request() {
 fn a_cache_entry_that_this_host_did_not_write_is_not_trusted() {
     let cache = tempfile::tempdir().unwrap();
     let iris = built::modelet("iris");
-    let start = || {
-        let status = std::process::Command::new(env!("CARGO_BIN_EXE_modelet"))
-            .arg("run")
-            .arg(&iris)
-            .args(["--input", "-", "--cache"])
-            .arg(cache.path())
-            .stdin({
-                let request = cache.path().join("request.json");
-                fs::write(&request, ROW).unwrap();
-                fs::File::open(request).unwrap()
-            })
-            .stdout(std::process::Stdio::null())
-            .status();
-        assert!(status.unwrap().success());
-    };
+    let start = || run_with_cache(&iris, cache.path());
     start();
-    let entries = || -> Vec<_> {
-        let all = fs::read_dir(cache.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        all.filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "cwasm")
-        })
-        .collect()
-    };
-    let [entry] = entries().try_into().unwrap();
+    let [entry] = compiled(cache.path()).try_into().unwrap();
     let good = fs::read(&entry).unwrap();
     for damage in [0, 40, good.len() / 2, good.len() - 1] {
         let mut bad = good.clone();
@@ -255,4 +231,48 @@ fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(server.terminate());
+}
+
+#[test]
+fn the_engine_is_compiled_once_for_all_models() {
+    let cache = tempfile::tempdir().unwrap();
+    run_with_cache(&built::modelet("iris"), cache.path());
+    let [entry] = compiled(cache.path()).try_into().unwrap();
+    let written = || fs::metadata(&entry).unwrap().modified().unwrap();
+    let first = written();
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/iris/model.onnx");
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.wasm");
+    built::build(&onnx, &other, &["--input", "X=FP32[N,4]"]);
+    run_with_cache(&other, cache.path());
+    assert_eq!(compiled(cache.path()), [entry.clone()]);
+    assert_eq!(written(), first);
+}
+
+/// Asks `modelet` for one row.
+fn run_with_cache(modelet: &Path, cache: &Path) {
+    let request = cache.join("request.json");
+    fs::write(&request, ROW).unwrap();
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_modelet"))
+        .arg("run")
+        .arg(modelet)
+        .arg("--input")
+        .arg(request)
+        .arg("--cache")
+        .arg(cache)
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+}
+
+/// What a cache holds of compiled code.
+fn compiled(cache: &Path) -> Vec<PathBuf> {
+    let all = fs::read_dir(cache)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    all.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "cwasm")
+    })
+    .collect()
 }

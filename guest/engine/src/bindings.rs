@@ -12,6 +12,8 @@
 wit_bindgen::generate!({
     path: "../wit",
     world: "engine",
+    // It would copy the memory. `component.rs` writes it by hand.
+    skip: ["memory"],
     pub_export_macro: true,
     default_bindings_module: "crate::bindings",
     additional_derives: [PartialEq],

@@ -54,6 +54,24 @@ impl inference::Guest for Component {
     }
 }
 
+/// `loading.memory`: the list is the memory where it lies.
+mod whole_memory {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    const PAGE_BYTES: u32 = 1 << 16;
+
+    /// A list as the canonical ABI returns it: address and length.
+    static LIST: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+
+    #[unsafe(export_name = "modelet:model/loading@0.1.0#memory")]
+    extern "C" fn memory() -> *const [AtomicU32; 2] {
+        let pages = core::arch::wasm32::memory_size(0) as u32;
+        // A list can be one byte shorter than a full memory; the builder refuses that one.
+        LIST[1].store(pages.saturating_mul(PAGE_BYTES), Relaxed);
+        &raw const LIST
+    }
+}
+
 /// Where a panic writes why, for a host that looks into the memory of the dead instance.
 mod panic_message {
     use super::*;

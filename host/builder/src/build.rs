@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use modelet_artifact::{Facts, Metadata, embed, inspect, sha256_hex};
 use modelet_protocol::{GoldenCase, TensorSpec};
-use modelet_runtime::CodeCache;
+use modelet_runtime::{Config, Engine};
 
-use crate::check;
-use crate::preinitialise::Template;
-use crate::seal;
+use crate::check::check;
+use crate::seal::seal;
+use crate::snapshot::snapshot;
+use crate::template::{ENGINE, Template};
 
 /// What the caller decides about a modelet.
 #[derive(Clone, Debug, Default)]
@@ -81,11 +82,12 @@ impl fmt::Display for Stage {
 /// cannot be used; nothing is returned that has not answered an inference.
 pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) -> Result<Built> {
     let mut clock = Clock::new(progress);
-    let cache = match &options.cache {
-        Some(directory) => CodeCache::open(directory)?,
-        None => CodeCache::default(),
-    };
-    let template = clock.time(Stage::Compile, || Template::compile(&cache))?;
+    let host = Engine::new(&Config {
+        cache: options.cache.clone(),
+        max_instances: 1,
+        ..Config::default()
+    })?;
+    let template = clock.time(Stage::Compile, || Template::compile(&host))?;
     let mut loaded = clock
         .time(Stage::Load, || template.load(onnx, &options.inputs))
         .context("the model cannot be used")?;
@@ -99,14 +101,14 @@ pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) ->
         tool: concat!("modelet ", env!("CARGO_PKG_VERSION")).to_owned(),
         panic_message_address: loaded.panic_message_address,
     };
-    let snapshot = clock.time(Stage::Snapshot, || template.snapshot(&mut loaded))?;
+    let memory = clock.time(Stage::Snapshot, || snapshot(loaded.memory()?))?;
     // The instance holds as much memory as loading took; the check makes another.
     drop(loaded);
     let component = clock.time(Stage::Seal, || {
-        Ok(embed(&seal::seal(&snapshot)?, &metadata))
+        Ok(embed(&seal(ENGINE, &memory)?, &metadata))
     })?;
     let facts = inspect(&component).context("the built component is not a modelet")?;
-    clock.time(Stage::Check, || check::check(&component, options))?;
+    clock.time(Stage::Check, || check(&host, &component, options))?;
     Ok(Built {
         component,
         facts,

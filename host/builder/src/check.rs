@@ -12,17 +12,12 @@ use crate::build::Options;
 const SYMBOL_SIZE: u64 = 1;
 
 /// Loads `component` as a server would and runs the examples, or zeros where there are none.
-pub fn check(component: &[u8], options: &Options) -> Result<()> {
-    let config = Config {
-        cache: options.cache.clone(),
-        max_instances: 1,
-        ..Config::default()
-    };
+pub fn check(host: &Engine, component: &[u8], options: &Options) -> Result<()> {
     let limits = Limits {
-        memory_bytes: config.max_memory_bytes,
+        memory_bytes: Config::default().max_memory_bytes,
         reuse: false,
     };
-    let modelet = Engine::new(&config)?.load(component, limits)?;
+    let modelet = host.load(component, limits)?;
     let deadline = Instant::now() + Duration::from_secs(600);
     if options.examples.is_empty() {
         let inputs = zeros(&modelet.facts().metadata.signature);

@@ -11,9 +11,9 @@
 
 mod build;
 mod check;
-mod preinitialise;
 mod seal;
 mod snapshot;
+mod template;
 
 pub use build::{Built, Options, Stage, build};
 pub use check::zeros;

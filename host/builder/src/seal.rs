@@ -1,23 +1,23 @@
-//! Takes back what was exported only so that the model could be loaded.
+//! Puts the snapshot into the engine, and takes back what was exported only to make it.
 
 use anyhow::{Context as _, Result, bail};
 use wasm_encoder::{
-    Component, ComponentExportKind, ComponentExportSection, ComponentSectionId, RawSection,
+    Component, ComponentExportKind, ComponentExportSection, ComponentSectionId, Module,
+    ModuleSection, RawSection,
 };
-use wasmparser::{
-    ComponentExport, ComponentExternalKind, Parser, Payload, Validator, WasmFeatures,
-};
+use wasmparser::{ComponentExport, ComponentExternalKind, Parser, Payload};
 
-use crate::preinitialise::LOADING;
+use crate::template::LOADING;
 
-/// Rewrites `component` without the export of its loading interface. What lies behind it stays,
-/// out of reach.
-pub fn seal(component: &[u8]) -> Result<Vec<u8>> {
+/// Rewrites the engine with `memory` in place of its own, which is the first of its modules, and
+/// without the export of its loading interface. What lies behind that stays, out of reach.
+pub fn seal(engine: &[u8], memory: &Module) -> Result<Vec<u8>> {
     let mut sealed = Component::new();
+    let mut memory = Some(memory);
     let mut removed = 0;
     let mut depth = 0;
-    for payload in Parser::new(0).parse_all(component) {
-        let payload = payload.context("the snapshot is not a component")?;
+    for payload in Parser::new(0).parse_all(engine) {
+        let payload = payload.context("the engine is not a component")?;
         match &payload {
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
@@ -26,18 +26,17 @@ pub fn seal(component: &[u8]) -> Result<Vec<u8>> {
             Payload::ComponentExportSection(section) => {
                 removed += keep_others(&mut sealed, section.clone())?;
             }
-            _ if depth == 1 => copy(&mut sealed, &payload, component),
+            Payload::ModuleSection { .. } if let Some(memory) = memory.take() => {
+                sealed.section(&ModuleSection(memory));
+            }
+            _ if depth == 1 => copy(&mut sealed, &payload, engine),
             _ => {}
         }
     }
     if removed != 1 {
         bail!("the engine exports `{LOADING}` {removed} times instead of once");
     }
-    let sealed = sealed.finish();
-    Validator::new_with_features(WasmFeatures::default() | WasmFeatures::RELAXED_SIMD)
-        .validate_all(&sealed)
-        .context("the sealed component is not valid")?;
-    Ok(sealed)
+    Ok(sealed.finish())
 }
 
 /// A section that holds a whole module or component; its range covers all that is inside.

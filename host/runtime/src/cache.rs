@@ -10,10 +10,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wasmtime::component::Component;
-
-use crate::functions::Functions;
-
 const TAG_BYTES: usize = 32;
 
 /// A directory of compiled code, or none.
@@ -26,7 +22,6 @@ pub struct CodeCache {
 struct Place {
     directory: PathBuf,
     key: [u8; 32],
-    functions: Arc<Functions>,
 }
 
 impl CodeCache {
@@ -38,7 +33,6 @@ impl CodeCache {
             .create(directory)
             .and_then(|()| key(&directory.join("key")))
             .map(|key| Place {
-                functions: Arc::new(Functions::new(directory.to_owned(), key)),
                 directory: directory.to_owned(),
                 key,
             })
@@ -56,54 +50,11 @@ impl CodeCache {
         })
     }
 
-    /// Lets `config` take the machine code of single functions from the cache: modelets share an
-    /// engine, and most of its functions compile to the same code in each.
-    pub fn share_functions(&self, config: &mut wasmtime::Config) -> wasmtime::Result<()> {
-        if let Some(place) = &self.place {
-            config.enable_incremental_compilation(place.functions.clone())?;
-        }
-        Ok(())
-    }
-
-    /// The compiled form of `wasm`, from the cache or, on any doubt, from the compiler.
-    /// `sha256` is the digest of `wasm` in hexadecimal.
-    pub fn component(
-        &self,
-        engine: &wasmtime::Engine,
-        wasm: &[u8],
-        sha256: &str,
-    ) -> wasmtime::Result<Component> {
-        let Some(place) = &self.place else {
-            return Component::new(engine, wasm);
-        };
-        let name = format!("{sha256}-{:016x}.cwasm", fingerprint(engine));
-        if let Some(code) = place.read(&name)
-            // SAFETY: the keyed hash says that this host wrote these bytes under this name, which
-            // holds the digest of the source and the fingerprint of the engine's settings.
-            && let Ok(component) = unsafe { Component::deserialize(engine, &code) }
-        {
-            return Ok(component);
-        }
-        let component = Component::new(engine, wasm)?;
-        place.write(&name, &component.serialize()?);
-        place.functions.save();
-        Ok(component)
-    }
-}
-
-/// Changes with the version of wasmtime, the processor and every setting that changes the code.
-fn fingerprint(engine: &wasmtime::Engine) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    hasher.finish()
-}
-
-impl Place {
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let contents = fs::read(self.directory.join(name)).ok()?;
-        open_sealed(&self.key, name, contents).or_else(|| {
+    /// What was written under `name`, if this host wrote it.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let place = self.place.as_ref()?;
+        let contents = fs::read(place.directory.join(name)).ok()?;
+        open_sealed(&place.key, name, contents).or_else(|| {
             tracing::warn!(
                 name,
                 "a cache entry is not what this host wrote; compiling again"
@@ -112,34 +63,31 @@ impl Place {
         })
     }
 
-    fn write(&self, name: &str, code: &[u8]) {
-        if let Err(error) = write_sealed(&self.directory, &self.key, name, &[code]) {
+    /// Keeps `code` under `name`. A failure is logged: the entry is only a copy.
+    pub fn write(&self, name: &str, code: &[u8]) {
+        let Some(place) = &self.place else { return };
+        if let Err(error) = write_sealed(&place.directory, &place.key, name, code) {
             tracing::warn!(name, %error, "compiled code could not be cached");
         }
     }
 }
 
 /// What `contents` holds after its tag, if the tag is ours for this name.
-pub fn open_sealed(key: &[u8; 32], name: &str, mut contents: Vec<u8>) -> Option<Vec<u8>> {
+fn open_sealed(key: &[u8; 32], name: &str, mut contents: Vec<u8>) -> Option<Vec<u8>> {
     let (tag, payload) = contents.split_first_chunk::<TAG_BYTES>()?;
-    if tag_of(key, name, &[payload]) != *tag {
+    if tag_of(key, name, payload) != *tag {
         return None;
     }
     contents.drain(..TAG_BYTES);
     Some(contents)
 }
 
-/// Writes `parts` under their tag, in one step: a reader sees the old entry or the new one.
-pub fn write_sealed(
-    directory: &Path,
-    key: &[u8; 32],
-    name: &str,
-    parts: &[&[u8]],
-) -> io::Result<()> {
+/// Writes `code` under its tag, in one step: a reader sees the old entry or the new one.
+fn write_sealed(directory: &Path, key: &[u8; 32], name: &str, code: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!(".{name}.{}", std::process::id()));
     let written = create_private(&unfinished).and_then(|mut file| {
-        file.write_all(tag_of(key, name, parts).as_bytes())?;
-        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.write_all(tag_of(key, name, code).as_bytes())?;
+        file.write_all(code)?;
         fs::rename(&unfinished, directory.join(name))
     });
     if written.is_err() {
@@ -149,13 +97,11 @@ pub fn write_sealed(
     written
 }
 
-fn tag_of(key: &[u8; 32], name: &str, parts: &[&[u8]]) -> blake3::Hash {
+fn tag_of(key: &[u8; 32], name: &str, code: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&(name.len() as u64).to_le_bytes());
     hasher.update(name.as_bytes());
-    for part in parts {
-        hasher.update(part);
-    }
+    hasher.update(code);
     hasher.finalize()
 }
 

@@ -1,6 +1,7 @@
 //! The one wasmtime engine of a host: its settings, its clock for deadlines, its code cache.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use modelet_artifact::inspect;
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::CodeCache;
+use crate::compile::{Compiled, Compiler};
 use crate::{Limits, LoadError, Modelet};
 
 /// How often deadlines are looked at, and so how late a call may be stopped.
@@ -15,6 +17,9 @@ pub const TICK: Duration = Duration::from_millis(5);
 
 /// The tables of one instance. tract's engine has some thousands of entries.
 pub const TABLE_ELEMENTS: usize = 1 << 17;
+
+/// The core modules of one modelet: its memory, its code, and what other toolchains add to that.
+const MODULES: u32 = 8;
 
 /// Half of what threads have by default: a guest that overflows it traps, with room to spare for the
 /// host below.
@@ -44,8 +49,7 @@ impl Default for Config {
 /// One wasmtime engine with its instance pool and its cache of compiled code. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    wasmtime: wasmtime::Engine,
-    cache: CodeCache,
+    compiler: Arc<Compiler>,
     max_memory_bytes: u64,
 }
 
@@ -58,13 +62,12 @@ impl Engine {
             }
             None => CodeCache::default(),
         };
-        let wasmtime = settings(config, &cache)
+        let wasmtime = settings(config)
             .and_then(|settings| wasmtime::Engine::new(&settings))
             .map_err(|error| LoadError::Limits(format!("{error:#}")))?;
         start_clock(&wasmtime)?;
         Ok(Engine {
-            wasmtime,
-            cache,
+            compiler: Arc::new(Compiler::new(wasmtime, cache)),
             max_memory_bytes: config.max_memory_bytes,
         })
     }
@@ -79,19 +82,24 @@ impl Engine {
                 limits.memory_bytes, self.max_memory_bytes
             )));
         }
-        let component = self
-            .cache
-            .component(&self.wasmtime, bytes, &facts.sha256)
-            .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-        Modelet::new(&component, facts, limits)
+        Modelet::new(&self.compile(bytes)?, facts, limits)
+    }
+
+    /// Compiles any component that needs no more than the modules in it. What other components
+    /// have in common with it is compiled once.
+    pub fn compile(&self, component: &[u8]) -> Result<Compiled, LoadError> {
+        self.compiler
+            .compile(component)
+            .map_err(|error| LoadError::Compile(format!("{error:#}")))
     }
 }
 
-fn settings(config: &Config, cache: &CodeCache) -> wasmtime::Result<wasmtime::Config> {
+fn settings(config: &Config) -> wasmtime::Result<wasmtime::Config> {
     let memory_bytes = usize::try_from(config.max_memory_bytes)?;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(config.max_instances)
-        .total_core_instances(config.max_instances)
+        .total_core_instances(config.max_instances.saturating_mul(MODULES))
+        .max_core_instances_per_component(MODULES)
         .total_memories(config.max_instances)
         .total_tables(config.max_instances)
         .max_memory_size(memory_bytes)
@@ -107,7 +115,6 @@ fn settings(config: &Config, cache: &CodeCache) -> wasmtime::Result<wasmtime::Co
         // A model's image is sparse; above this size it would be copied at every instantiation
         // instead of being mapped.
         .memory_guaranteed_dense_image_size(config.max_memory_bytes);
-    cache.share_functions(&mut settings)?;
     Ok(settings)
 }
 

@@ -10,14 +10,15 @@
 
 mod bindings;
 mod cache;
+mod compile;
 pub mod contract;
 mod engine;
 mod error;
-mod functions;
 mod instance;
 mod modelet;
+mod parts;
 
-pub use cache::CodeCache;
+pub use compile::Compiled;
 pub use engine::{Config, Engine};
 pub use error::{InferError, LoadError};
 pub use modelet::{Limits, Modelet};

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use modelet_artifact::Facts;
 use modelet_protocol::Tensor;
-use wasmtime::component::{Component, Linker};
 
 use crate::bindings::ModeletPre;
+use crate::compile::Compiled;
 use crate::instance::{Instance, Memory, load_error, start_error};
 use crate::{InferError, LoadError};
 
@@ -39,13 +39,13 @@ impl Modelet {
     /// Starts one instance, so that limits which do not fit and a signature that lies show now
     /// and not at the first request.
     pub(crate) fn new(
-        component: &Component,
+        compiled: &Compiled,
         facts: Facts,
         limits: Limits,
     ) -> Result<Modelet, LoadError> {
-        let linker = Linker::<Memory>::new(component.engine());
-        let pre = linker
-            .instantiate_pre(component)
+        let pre = compiled
+            .linker::<Memory>()
+            .and_then(|linker| linker.instantiate_pre(&compiled.frame))
             .and_then(ModeletPre::new)
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         let described = Instance::new(&pre, limits.memory_bytes)

@@ -1,5 +1,7 @@
 //! The engine as a component, for the builder to make modelets from.
 
+mod split;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +59,7 @@ fn wrap(module: &Path, component: &Path) -> Result<()> {
         .module(&core)
         .map(|encoder| encoder.validate(true))
         .and_then(|mut encoder| encoder.encode())
+        .and_then(|whole| split::split(&whole))
         .context("the engine does not make a component")?;
     fs::write(component, &bytes)
         .with_context(|| format!("{} cannot be written", component.display()))?;

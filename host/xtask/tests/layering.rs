@@ -99,7 +99,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "modelet-server",
-        never: &["clap", "tract-onnx", "modelet-builder", "wasmtime-wizer"],
+        never: &["clap", "tract-onnx", "modelet-builder"],
         because: "a server neither compiles ONNX nor parses a command line",
     },
     Rule {
