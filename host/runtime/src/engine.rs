@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use modelet_artifact::inspect;
-use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::CodeCache;
 use crate::compile::{Compiled, Compiler};
@@ -17,6 +17,9 @@ pub const TICK: Duration = Duration::from_millis(5);
 
 /// The tables of one instance. tract's engine has some thousands of entries.
 pub const TABLE_ELEMENTS: usize = 1 << 17;
+
+/// The most of one instance's memory that stays when it ends, in bytes.
+const KEPT_BYTES: usize = 4 << 20;
 
 /// The core modules of one modelet: its memory, its code, and what other toolchains add to that.
 const MODULES: u32 = 8;
@@ -105,6 +108,13 @@ fn settings(config: &Config) -> wasmtime::Result<wasmtime::Config> {
         .max_memory_size(memory_bytes)
         .table_elements(TABLE_ELEMENTS)
         .max_core_instance_size(16 << 20);
+    // What a call wrote to is put back by copying instead of unmapping, and the next call in the
+    // same place finds its pages there. A kernel that cannot tell what was written would copy all.
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEPT_BYTES)
+            .table_keep_resident(KEPT_BYTES);
+    }
     let mut settings = wasmtime::Config::new();
     settings
         .wasm_relaxed_simd(true)
