@@ -69,9 +69,15 @@ def quotient():
 
 
 def whole_quotient():
-    """No answer at all where a divisor is 0."""
+    """x ÷ (y − 1): no answer at all where y is 1."""
     names = [tensor(name, "INT32", ["n"]) for name in ("x", "y")]
-    write("whole_quotient", names, [tensor("q", "INT32", ["n"])], ("Div", "x y", "q", {}))
+    one = helper.make_tensor("one", TensorProto.INT32, [], [1])
+    write(
+        "whole_quotient", names, [tensor("q", "INT32", ["n"])],
+        ("Constant", "", "one", {"value": one}),
+        ("Sub", "y one", "divisor", {}),
+        ("Div", "x divisor", "q", {}),
+    )
 
 
 def table():

@@ -25,6 +25,20 @@ pub fn modelet(name: &str) -> PathBuf {
     once(&onnx, name)
 }
 
+/// A model of `tests/clients/protocol_models.py`, or nothing, said, where that did not run.
+pub fn for_tests(name: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/protocol-models");
+    let onnx = folder.join(format!("{name}.onnx"));
+    if onnx.exists() {
+        return Some(once(&onnx, name));
+    }
+    skip(&format!(
+        "{} is missing; `cargo xtask test` makes it",
+        onnx.display()
+    ));
+    None
+}
+
 /// Builds `onnx` under `name`, unless that was done with this tool already.
 pub fn once(onnx: &Path, name: &str) -> PathBuf {
     let tool = Path::new(env!("CARGO_BIN_EXE_modelet"));

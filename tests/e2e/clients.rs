@@ -17,6 +17,14 @@ fn tritonclient_over_grpc() {
 }
 
 #[test]
+fn tritonclient_with_every_datatype() {
+    let models = [built::for_tests("identity"), built::for_tests("simple")];
+    if let [Some(identity), Some(simple)] = models {
+        check_with("triton_datatypes.py", &[&identity, &simple]);
+    }
+}
+
+#[test]
 fn kserve_over_rest_and_grpc() {
     check("kserve_both.py");
 }
@@ -63,12 +71,16 @@ fn requests_generated_from_the_openapi_document() {
     assert!(said.contains("Tested: 9"), "{said}");
 }
 
-/// Runs a script of `tests/clients`; it prints a line for each call and fails if one of them did.
 fn check(script: &str) {
+    check_with(script, &[&built::modelet("iris")]);
+}
+
+/// Runs a script of `tests/clients`; it prints a line for each call and fails if one of them did.
+fn check_with(script: &str, modelets: &[&Path]) {
     let Some(python) = installed("python") else {
         return;
     };
-    let server = Server::start(&[&built::modelet("iris")]);
+    let server = Server::start(modelets);
     let output = Command::new(python)
         .arg(root().join("tests/clients").join(script))
         .arg(&server.address)

@@ -8,4 +8,5 @@ mod clients;
 mod models;
 mod repository;
 mod server;
+mod strain;
 mod wire;

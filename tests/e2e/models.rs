@@ -20,6 +20,16 @@ fn digits_answers_its_golden_cases() {
 }
 
 #[test]
+fn wine_with_its_maps_of_probabilities_answers_its_golden_cases() {
+    check("wine");
+}
+
+#[test]
+fn diabetes_answers_its_golden_cases() {
+    check("diabetes");
+}
+
+#[test]
 fn magika_answers_its_golden_cases() {
     check("magika");
 }

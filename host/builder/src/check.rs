@@ -21,9 +21,10 @@ pub fn check(host: &Engine, component: &[u8], options: &Options) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(600);
     if options.examples.is_empty() {
         let inputs = zeros(&modelet.facts().metadata.signature);
-        modelet
-            .infer(inputs, &[], deadline)
-            .context("the built model does not answer a request of zeros")?;
+        modelet.infer(inputs, &[], deadline).context(
+            "the built model does not answer a request of zeros; if zeros mean nothing to it, \
+                 give `build` requests that it answers with --golden",
+        )?;
     }
     for example in &options.examples {
         let wanted: Vec<String> = example

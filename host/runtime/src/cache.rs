@@ -72,22 +72,22 @@ impl CodeCache {
     }
 }
 
-/// What `contents` holds after its tag, if the tag is ours for this name.
+/// What `contents` holds before its tag, if the tag is ours for this name.
 fn open_sealed(key: &[u8; 32], name: &str, mut contents: Vec<u8>) -> Option<Vec<u8>> {
-    let (tag, payload) = contents.split_first_chunk::<TAG_BYTES>()?;
-    if tag_of(key, name, payload) != *tag {
+    let (code, tag) = contents.split_last_chunk::<TAG_BYTES>()?;
+    if tag_of(key, name, code) != *tag {
         return None;
     }
-    contents.drain(..TAG_BYTES);
+    contents.truncate(contents.len() - TAG_BYTES);
     Some(contents)
 }
 
-/// Writes `code` under its tag, in one step: a reader sees the old entry or the new one.
+/// Writes `code` and its tag, in one step: a reader sees the old entry or the new one.
 fn write_sealed(directory: &Path, key: &[u8; 32], name: &str, code: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!(".{name}.{}", std::process::id()));
     let written = create_private(&unfinished).and_then(|mut file| {
-        file.write_all(tag_of(key, name, code).as_bytes())?;
         file.write_all(code)?;
+        file.write_all(tag_of(key, name, code).as_bytes())?;
         fs::rename(&unfinished, directory.join(name))
     });
     if written.is_err() {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use modelet_artifact::sha256_hex;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Module};
 
@@ -18,8 +17,8 @@ pub struct Compiler {
     frames: Known<Component>,
 }
 
-/// By digest of the source.
-type Known<T> = Mutex<HashMap<String, Weak<T>>>;
+/// By hash of the source.
+type Known<T> = Mutex<HashMap<blake3::Hash, Weak<T>>>;
 
 /// A compiled component: its frame and the modules that go into it.
 #[derive(Clone)]
@@ -55,7 +54,7 @@ impl Compiler {
         let modules = parts
             .modules
             .iter()
-            .map(|part| known(&self.modules, part.wasm, |digest| self.module(part, digest)))
+            .map(|part| self.module(part))
             .collect::<wasmtime::Result<_>>()?;
         let frame = known(&self.frames, &parts.frame, |_| {
             Component::new(&self.engine, &parts.frame)
@@ -63,20 +62,26 @@ impl Compiler {
         Ok(Compiled { frame, modules })
     }
 
-    fn module(&self, part: &Part<'_>, digest: &str) -> wasmtime::Result<Module> {
-        // To compile it is to copy it: an entry would be the same again.
+    fn module(&self, part: &Part<'_>) -> wasmtime::Result<Arc<Module>> {
+        // Without functions there is nothing to compile, and hardly two models have the same memory.
         if !part.has_code {
-            return Module::new(&self.engine, part.wasm);
+            return Module::new(&self.engine, part.wasm).map(Arc::new);
         }
-        let name = format!("{digest}-{:016x}.cwasm", self.fingerprint());
+        known(&self.modules, part.wasm, |hash| {
+            self.code(part.wasm, &hash.to_hex())
+        })
+    }
+
+    fn code(&self, wasm: &[u8], hash: &str) -> wasmtime::Result<Module> {
+        let name = format!("{hash}-{:016x}.cwasm", self.fingerprint());
         if let Some(code) = self.cache.read(&name)
             // SAFETY: the cache says that this host wrote these bytes under this name, which
-            // holds the digest of the source and the fingerprint of the engine's settings.
+            // holds the hash of the source and the fingerprint of the engine's settings.
             && let Ok(module) = unsafe { Module::deserialize(&self.engine, &code) }
         {
             return Ok(module);
         }
-        let module = Module::new(&self.engine, part.wasm)?;
+        let module = Module::new(&self.engine, wasm)?;
         self.cache.write(&name, &module.serialize()?);
         Ok(module)
     }
@@ -97,16 +102,16 @@ impl Compiler {
 fn known<T>(
     known: &Known<T>,
     source: &[u8],
-    compile: impl FnOnce(&str) -> wasmtime::Result<T>,
+    compile: impl FnOnce(blake3::Hash) -> wasmtime::Result<T>,
 ) -> wasmtime::Result<Arc<T>> {
-    let digest = sha256_hex(source);
+    let hash = blake3::hash(source);
     // Held while compiling: who asks for the same meanwhile waits and finds it.
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(compiled) = known.get(&digest).and_then(Weak::upgrade) {
+    if let Some(compiled) = known.get(&hash).and_then(Weak::upgrade) {
         return Ok(compiled);
     }
-    let compiled = Arc::new(compile(&digest)?);
+    let compiled = Arc::new(compile(hash)?);
     known.retain(|_, compiled| compiled.strong_count() > 0);
-    known.insert(digest, Arc::downgrade(&compiled));
+    known.insert(hash, Arc::downgrade(&compiled));
     Ok(compiled)
 }

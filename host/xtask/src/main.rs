@@ -3,6 +3,7 @@
 //! Absences: no crate of this workspace is a dependency, so that this compiles in seconds and can
 //! build the guest before anything else exists.
 
+mod bench;
 mod demo;
 mod guest;
 mod lint;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   guest          compile the engine to WebAssembly: target/guest/engine.wasm
   demo [--stay]  build everything, serve a real model and send it real inputs
   test           everything that `.ci/run` checks
+  bench          measure what the project promises; on an otherwise idle machine
   lint           formatting, clippy, and the layering of the crates
   operators      regenerate docs/operators.md from ONNX's own node tests";
 
@@ -42,6 +44,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["guest"] => guest::guest().map(|_| ()),
         ["demo"] => demo::demo(false),
         ["demo", "--stay"] => demo::demo(true),
+        ["bench"] => bench::bench(),
         ["test"] => test::test(),
         ["lint"] => lint::lint(),
         ["operators"] => operators::operators(),

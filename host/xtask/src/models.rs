@@ -10,8 +10,17 @@ use crate::python;
 
 /// Every model and its golden cases, in `target/models`.
 pub fn make_all() -> Result<()> {
-    let python = python::environment("models", "models/requirements.txt")?;
-    run(command(python).arg("models/make.py"))
+    run(command(environment()?).arg("models/make.py"))
+}
+
+/// Models that only tests have a use for, in `target/protocol-models`.
+pub fn make_for_tests() -> Result<()> {
+    run(command(environment()?)
+        .args(["tests/clients/protocol_models.py", "target/protocol-models"]))
+}
+
+fn environment() -> Result<PathBuf> {
+    python::environment("models", "models/requirements.txt")
 }
 
 /// Magika's ONNX file, out of its wheel. Unlike the recipe, this needs no package: there are no

@@ -21,6 +21,7 @@ pub fn test() -> Result<()> {
     summary.part("lint", || lint::lint().map(|()| Outcome::Done));
     summary.part("clients", with_python(clients));
     summary.part("models", with_python(models::make_all));
+    summary.part("models for tests", with_python(models::make_for_tests));
     summary.part("ONNX node tests", with_python(operators::export));
     summary.part("tests", tests);
     summary.print();

@@ -13,6 +13,8 @@ pub enum Behaviour {
     /// The error `model-failed("odd")`.
     Fail,
     Trap,
+    /// Leaves the message `odd!` where a panic does, then traps.
+    Panic,
     /// Runs until it is stopped.
     Spin,
     /// Asks for memory until there is no more, then traps.
@@ -36,6 +38,11 @@ impl Behaviour {
                  (i32.const 16)"
             }
             Behaviour::Trap => "unreachable",
+            Behaviour::Panic => {
+                "(i32.store (i32.const 2048) (i32.const 4))
+                 (i32.store (i32.const 2052) (i32.const 0x2164646f))
+                 unreachable"
+            }
             Behaviour::Spin => "(loop $again (br $again)) unreachable",
             Behaviour::Grow => {
                 "(loop $again
@@ -81,14 +88,14 @@ pub fn artifact(
         source_sha256: "0".repeat(64),
         engine: "by hand".to_owned(),
         tool: "by hand".to_owned(),
-        // There is a zero: no message was left.
-        panic_message_address: 0,
+        panic_message_address: 2048,
     };
     embed(&component, &metadata)
 }
 
 /// Addresses: 8 the error's text, 16 the result of `infer`, 64 the signature, 128 its only tensor,
-/// 192 its shape, 1024 the names of dimensions, 65536 what the host writes.
+/// 192 its shape, 1024 the names of dimensions,
+/// 2048 a panic's message, 65536 what the host writes.
 fn core(spec: &TensorSpec, behaviour: Behaviour) -> String {
     let mut tensor = words(&[160, 1]);
     tensor.extend(words(&[position(spec.datatype)]));

@@ -277,6 +277,7 @@ fn a_model_that_fails_hurts_its_own_request_only() {
     let cases = [
         ("fail", Behaviour::Fail, 500, "the model failed: odd"),
         ("trap", Behaviour::Trap, 500, "the model trapped"),
+        ("panic", Behaviour::Panic, 500, "the model trapped: odd!"),
         (
             "grow",
             Behaviour::Grow,
@@ -303,7 +304,7 @@ fn a_model_that_fails_hurts_its_own_request_only() {
     }
     let stats = served.get("/v2/models/echo/versions/1/stats").json();
     let counted = &stats["model_stats"][0];
-    assert_eq!(counted["inference_count"], 9, "three rows each");
-    assert_eq!(counted["execution_count"], 3);
+    assert_eq!(counted["inference_count"], 12, "three rows each");
+    assert_eq!(counted["execution_count"], 4);
     assert!(counted["last_inference"].as_u64().unwrap() > 1_700_000_000_000);
 }

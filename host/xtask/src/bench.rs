@@ -1,0 +1,15 @@
+//! The table of what is promised and what is measured.
+
+use anyhow::Result;
+
+use crate::process::{cargo, command, release_dir, run};
+use crate::{guest, models, python};
+
+/// Builds everything and measures it. Takes some ten minutes, on a machine that does nothing else.
+pub fn bench() -> Result<()> {
+    guest::guest()?;
+    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    models::make_all()?;
+    let python = python::environment("bench", "tests/bench/requirements.txt")?;
+    run(command(release_dir()?.join("modelet-bench")).arg(python))
+}

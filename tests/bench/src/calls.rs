@@ -1,0 +1,184 @@
+//! What a call costs inside one process, without a server around it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use modelet_protocol::{Dimension, Tensor};
+use modelet_runtime::{Config, Engine, Limits, Modelet};
+use wasmtime::Store;
+
+use crate::table::{Table, quantile, time};
+use crate::{Bench, Model};
+
+/// For each thing that is measured, and at least three times.
+const BUDGET: Duration = Duration::from_secs(3);
+
+pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
+    let engine = Engine::new(&Config {
+        cache: Some(bench.cache()),
+        max_instances: 4,
+        ..Config::default()
+    })?;
+    for model in &bench.models {
+        let median = instantiate(&engine, &fs::read(bench.artifact(model))?)?;
+        table.row(
+            format!("instantiate: {}", model.name),
+            time(median),
+            "≤ 50 µs median",
+        );
+    }
+    for (name, promise) in [
+        ("mobilenet", "≤ 1.3"),
+        ("mobilenet-open", ""),
+        ("magika", ""),
+        ("iris", ""),
+    ] {
+        let model = bench.model(name)?;
+        let (first, warm, native) = calls(&engine, bench, model)?;
+        let ratio = |a: Duration, b: Duration| format!("{:.2}", a.as_secs_f64() / b.as_secs_f64());
+        table.row(
+            format!("first inference in a fresh instance ÷ warm: {name}"),
+            format!("{} ({} / {})", ratio(first, warm), time(first), time(warm)),
+            promise,
+        );
+        table.row(
+            format!("warm inference ÷ native tract: {name}"),
+            format!(
+                "{} ({} / {})",
+                ratio(warm, native),
+                time(warm),
+                time(native)
+            ),
+            "",
+        );
+    }
+    Ok(())
+}
+
+/// The median of instances that are started and ended, one after the other.
+fn instantiate(engine: &Engine, component: &[u8]) -> Result<Duration> {
+    let compiled = engine.compile(component)?;
+    let linker = compiled.linker::<()>()?;
+    let pre = linker.instantiate_pre(&compiled.frame)?;
+    let instance = || {
+        let mut store = Store::new(pre.engine(), ());
+        store.set_epoch_deadline(1_000_000);
+        pre.instantiate(&mut store)?;
+        Ok(())
+    };
+    median(instance)
+}
+
+/// The medians of a call in a fresh instance, in one that is reused, and in the native engine.
+fn calls(engine: &Engine, bench: &Bench, model: &Model) -> Result<(Duration, Duration, Duration)> {
+    let component = fs::read(bench.artifact(model))?;
+    let load = |reuse| {
+        let memory_bytes = 1 << 30;
+        let limits = Limits {
+            memory_bytes,
+            reuse,
+        };
+        engine.load(&component, limits)
+    };
+    let (fresh, reused) = (load(false)?, load(true)?);
+    let inputs = inputs(&fresh);
+    let deadline = Instant::now() + Duration::from_secs(600);
+    let call = |modelet: &Modelet| {
+        modelet.infer(inputs.clone(), &[], deadline)?;
+        Ok(())
+    };
+    let native = modelet_engine::load(&fs::read(&model.onnx)?, &overrides(&fresh))
+        .map_err(|reason| anyhow!(reason))?;
+    let native_inputs: Vec<_> = inputs.iter().map(native_tensor).collect::<Result<_>>()?;
+    let native_call = || {
+        native
+            .infer(native_inputs.clone(), &[])
+            .map_err(|error| anyhow!("{error:?}"))?;
+        Ok(())
+    };
+    Ok((
+        median(|| call(&fresh))?,
+        median(|| call(&reused))?,
+        median(native_call)?,
+    ))
+}
+
+/// A tensor of zeros for each input, symbolic dimensions being 1.
+fn inputs(modelet: &Modelet) -> Vec<Tensor> {
+    let zero = |spec: &modelet_protocol::TensorSpec| {
+        let shape: Vec<u64> = spec.shape.iter().map(size).collect();
+        let count: u64 = shape.iter().product();
+        let size = spec.datatype.size_bytes().unwrap_or(4) as u64;
+        Tensor {
+            name: spec.name.clone(),
+            datatype: spec.datatype,
+            shape,
+            data: vec![0; (count * size) as usize],
+        }
+    };
+    let signature = &modelet.facts().metadata.signature;
+    signature.inputs.iter().map(zero).collect()
+}
+
+fn size(dimension: &Dimension) -> u64 {
+    match dimension {
+        Dimension::Fixed(size) => *size,
+        Dimension::Symbolic(_) => 1,
+    }
+}
+
+/// What the modelet was built with, so that the native engine optimises the same graph.
+fn overrides(modelet: &Modelet) -> Vec<modelet_engine::TensorSpec> {
+    let signature = &modelet.facts().metadata.signature;
+    let spec = |spec: &modelet_protocol::TensorSpec| {
+        Some(modelet_engine::TensorSpec {
+            name: spec.name.clone(),
+            datatype: native_datatype(spec.datatype).ok()?,
+            shape: spec
+                .shape
+                .iter()
+                .map(|dimension| match dimension {
+                    Dimension::Fixed(size) => modelet_engine::Dimension::Fixed(*size),
+                    Dimension::Symbolic(name) => {
+                        modelet_engine::Dimension::Symbolic(name.to_string())
+                    }
+                })
+                .collect(),
+        })
+    };
+    signature.inputs.iter().filter_map(spec).collect()
+}
+
+fn native_tensor(tensor: &Tensor) -> Result<modelet_engine::Tensor> {
+    Ok(modelet_engine::Tensor {
+        name: tensor.name.clone(),
+        datatype: native_datatype(tensor.datatype)?,
+        shape: tensor.shape.clone(),
+        data: tensor.data.clone(),
+    })
+}
+
+fn native_datatype(datatype: modelet_protocol::Datatype) -> Result<modelet_engine::Datatype> {
+    use modelet_protocol::Datatype::{Fp32, Int32};
+
+    match datatype {
+        Fp32 => Ok(modelet_engine::Datatype::Fp32),
+        Int32 => Ok(modelet_engine::Datatype::Int32),
+        other => Err(anyhow!("no model measured here takes {other}")),
+    }
+}
+
+/// The median time of `work`, once it has run once.
+fn median(work: impl Fn() -> Result<()>) -> Result<Duration> {
+    work().context("the first of many")?;
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < 3 || start.elapsed() < BUDGET {
+        let begin = Instant::now();
+        work()?;
+        times.push(begin.elapsed());
+    }
+    times.sort_unstable();
+    Ok(quantile(&times, 0.5))
+}
