@@ -103,8 +103,11 @@ def main(out: Path) -> None:
     model = Network().build()
     print(f"mobilenet: {len(model) / 1e6:.1f} MB of random weights")
     step = 0.01
-    cases = {"a wave": {"image": golden.sine([1, 3, 224, 224], step)}}
-    golden.write(out, model, cases, {"a wave": step})
+    cases = {
+        "a wave": {"image": golden.sine([1, 3, 224, 224], step)},
+        "three images": {"image": golden.sine([3, 3, 224, 224], step)},
+    }
+    golden.write(out, model, cases, dict.fromkeys(cases, step))
 
 
 if __name__ == "__main__":

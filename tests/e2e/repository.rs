@@ -245,7 +245,7 @@ fn the_engine_is_compiled_once_for_all_models() {
     let other = folder.path().join("other.wasm");
     built::build(&onnx, &other, &["--input", "X=FP32[N,4]"]);
     run_with_cache(&other, cache.path());
-    assert_eq!(compiled(cache.path()), [entry.clone()]);
+    assert_eq!(compiled(cache.path()), std::slice::from_ref(&entry));
     assert_eq!(written(), first);
 }
 

@@ -23,14 +23,15 @@ pub fn inputs(proto: &mut ModelProto, overrides: &[TensorSpec]) -> TractResult<V
         .map(|tensor| tensor.name.clone())
         .collect();
     let mut specs = vec![];
+    let mut symbols = Symbols::default();
     for input in graph
         .input
         .iter_mut()
         .filter(|input| !constants.contains(&input.name))
     {
-        let declared = spec(input)?;
+        let declared = spec(input, &mut symbols)?;
         let given = overrides.iter().find(|given| given.name == input.name);
-        let spec = settle(&input.name, declared, given)?;
+        let spec = settle(&input.name, declared, given, &mut symbols)?;
         input.r#type = Some(tensor_type(&spec));
         specs.push(spec);
     }
@@ -49,6 +50,23 @@ pub fn inputs(proto: &mut ModelProto, overrides: &[TensorSpec]) -> TractResult<V
                 .join(", ")
         ),
     }
+}
+
+/// Rewrites the inputs in `proto`, which are `inputs`, so that `batch` is one.
+pub fn one_item(proto: &mut ModelProto, inputs: &[TensorSpec], batch: &str) -> TractResult<()> {
+    for input in &mut graph(proto)?.input {
+        let Some(spec) = inputs.iter().find(|spec| spec.name == input.name) else {
+            continue;
+        };
+        let mut spec = spec.clone();
+        for dimension in &mut spec.shape {
+            if matches!(dimension, Dimension::Symbolic(symbol) if symbol == batch) {
+                *dimension = Dimension::Fixed(1);
+            }
+        }
+        input.r#type = Some(tensor_type(&spec));
+    }
+    Ok(())
 }
 
 /// The graph's outputs; a declared type that is no tensor (a map from ZipMap) is set aside.
@@ -82,7 +100,7 @@ fn graph(proto: &mut ModelProto) -> TractResult<&mut GraphProto> {
 /// The declared datatype and, where the rank is known, the shape; an open dimension is `None`.
 type Declared = (Option<Datatype>, Option<Vec<Option<Dimension>>>);
 
-fn spec(input: &ValueInfoProto) -> TractResult<Declared> {
+fn spec(input: &ValueInfoProto, symbols: &mut Symbols) -> TractResult<Declared> {
     let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|of| of.value.as_ref())
     else {
         bail!(
@@ -94,34 +112,55 @@ fn spec(input: &ValueInfoProto) -> TractResult<Declared> {
         0 => None,
         elem_type => Some(datatype(&input.name, elem_type)?),
     };
-    let shape = tensor
-        .shape
-        .as_ref()
-        .map(|shape| shape.dim.iter().map(dimension).collect());
+    let shape = tensor.shape.as_ref().map(|shape| {
+        let dimensions = shape.dim.iter();
+        dimensions.map(|size| dimension(size, symbols)).collect()
+    });
     Ok((datatype, shape))
 }
 
-fn dimension(proto: &DimProto) -> Option<Dimension> {
+fn dimension(proto: &DimProto, symbols: &mut Symbols) -> Option<Dimension> {
     match proto.value.as_ref()? {
         Size::DimValue(size) => u64::try_from(*size).ok().map(Dimension::Fixed),
         Size::DimParam(name) if name.is_empty() || name == "?" || name.starts_with("unk__") => None,
-        Size::DimParam(name) => Some(Dimension::Symbolic(symbol(name))),
+        Size::DimParam(name) => Some(symbols.dimension(name)),
     }
 }
 
-/// A name that tract reads as one symbol and not as an expression.
-fn symbol(name: &str) -> String {
-    let mut symbol: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    if !symbol.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        symbol.insert(0, 'd');
-    }
-    symbol
+/// The symbols of one model. tract reads only some names as a symbol and not as an expression; two
+/// names that differ stay two symbols.
+#[derive(Default)]
+struct Symbols {
+    /// What the file or the user calls it, and what tract does.
+    known: Vec<(String, String)>,
 }
 
-fn settle(name: &str, declared: Declared, given: Option<&TensorSpec>) -> TractResult<TensorSpec> {
+impl Symbols {
+    fn dimension(&mut self, name: &str) -> Dimension {
+        if let Some((_, symbol)) = self.known.iter().find(|(known, _)| known == name) {
+            return Dimension::Symbolic(symbol.clone());
+        }
+        let mut symbol: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        if !symbol.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            symbol.insert(0, 'd');
+        }
+        while self.known.iter().any(|(_, taken)| *taken == symbol) {
+            symbol.push('_');
+        }
+        self.known.push((name.to_owned(), symbol.clone()));
+        Dimension::Symbolic(symbol)
+    }
+}
+
+fn settle(
+    name: &str,
+    declared: Declared,
+    given: Option<&TensorSpec>,
+    symbols: &mut Symbols,
+) -> TractResult<TensorSpec> {
     let (datatype, shape) = declared;
     if let Some(given) = given {
         if let Some(declared) = datatype
@@ -140,7 +179,7 @@ fn settle(name: &str, declared: Declared, given: Option<&TensorSpec>) -> TractRe
             );
         }
         let shape = given.shape.iter().map(|dimension| match dimension {
-            Dimension::Symbolic(name) => Dimension::Symbolic(symbol(name)),
+            Dimension::Symbolic(name) => symbols.dimension(name),
             fixed => fixed.clone(),
         });
         return Ok(TensorSpec {
@@ -157,7 +196,7 @@ fn settle(name: &str, declared: Declared, given: Option<&TensorSpec>) -> TractRe
         )
     })?;
     let shape = shape.into_iter().enumerate().map(|(axis, dimension)| {
-        dimension.unwrap_or_else(|| Dimension::Symbolic(symbol(&format!("{name}_{axis}"))))
+        dimension.unwrap_or_else(|| symbols.dimension(&format!("{name}_{axis}")))
     });
     Ok(TensorSpec {
         name: name.to_owned(),
@@ -224,5 +263,21 @@ fn elem_type(datatype: Datatype) -> DataType {
         Datatype::Fp32 => DataType::Float,
         Datatype::Fp64 => DataType::Double,
         Datatype::Bytes => DataType::String,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_in_a_sign_only_are_two_symbols() {
+        let mut symbols = Symbols::default();
+        let mut symbol = |name| symbols.dimension(name);
+        let named = |name: &str| Dimension::Symbolic(name.to_owned());
+        assert_eq!(symbol("a.b"), named("a_b"));
+        assert_eq!(symbol("a_b"), named("a_b_"));
+        assert_eq!(symbol("a.b"), named("a_b"));
+        assert_eq!(symbol("2*n"), named("d2_n"));
     }
 }

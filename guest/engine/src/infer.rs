@@ -11,11 +11,17 @@ use crate::{Dimension, Error, Signature, TensorSpec, values};
 pub struct Model {
     plan: Arc<TypedSimplePlan>,
     signature: Signature,
+    /// The plan takes one item of a batch at a time.
+    by_item: bool,
 }
 
 impl Model {
-    pub(crate) fn new(plan: Arc<TypedSimplePlan>, signature: Signature) -> Model {
-        Model { plan, signature }
+    pub(crate) fn new(plan: Arc<TypedSimplePlan>, signature: Signature, by_item: bool) -> Model {
+        Model {
+            plan,
+            signature,
+            by_item,
+        }
     }
 
     /// Names, datatypes and shapes, in the order of the file.
@@ -32,13 +38,55 @@ impl Model {
         let wanted = self.wanted(outputs)?;
         let inputs = self.arrange(inputs)?;
         let results = self
-            .plan
             .run(inputs)
             .map_err(|error| Error::ModelFailed(format!("{error:#}")))?;
         wanted
             .into_iter()
             .map(|index| write(&self.signature.outputs[index], &results[index]))
             .collect()
+    }
+
+    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let items = match inputs.first() {
+            Some(input) if self.by_item => input.shape()[0],
+            _ => 1,
+        };
+        match items {
+            0 => self.nothing(),
+            1 => self.plan.run(inputs),
+            _ => self.run_each(&inputs, items),
+        }
+    }
+
+    /// Each item by itself, and their answers in one.
+    fn run_each(&self, inputs: &[TValue], items: usize) -> TractResult<TVec<TValue>> {
+        let mut answers: Vec<Vec<TValue>> = vec![vec![]; self.signature.outputs.len()];
+        for item in 0..items {
+            let one: TVec<TValue> = inputs
+                .iter()
+                .map(|input| Ok(input.slice(0, item, item + 1)?.into_tvalue()))
+                .collect::<TractResult<_>>()?;
+            for (answers, answer) in answers.iter_mut().zip(self.plan.run(one)?) {
+                answers.push(answer);
+            }
+        }
+        answers
+            .iter()
+            .map(|answers| Ok(Tensor::stack_tensors(0, answers)?.into_tvalue()))
+            .collect()
+    }
+
+    /// The answer to a batch of no item.
+    fn nothing(&self) -> TractResult<TVec<TValue>> {
+        let empty = |spec: &TensorSpec| {
+            let size = |dimension: &Dimension| match dimension {
+                Dimension::Fixed(size) => *size as usize,
+                Dimension::Symbolic(_) => 0,
+            };
+            let shape: Vec<usize> = spec.shape.iter().map(size).collect();
+            Ok(Tensor::zero_dt(values::datum_type(spec.datatype), &shape)?.into_tvalue())
+        };
+        self.signature.outputs.iter().map(empty).collect()
     }
 
     fn wanted(&self, names: &[String]) -> Result<Vec<usize>, Error> {

@@ -10,6 +10,7 @@ mod bindings;
 mod component;
 mod declare;
 mod infer;
+mod items;
 mod load;
 #[cfg(target_arch = "wasm32")]
 mod memory;

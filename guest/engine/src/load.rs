@@ -3,7 +3,7 @@
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-use crate::{Dimension, Model, Signature, TensorSpec, declare, values};
+use crate::{Dimension, Model, Signature, TensorSpec, declare, items, values};
 
 /// The engine's name and version, as they are embedded in every modelet.
 pub const ENGINE: &str = "tract 0.23.9";
@@ -25,12 +25,23 @@ fn try_load(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Model> {
     let inputs = declare::inputs(&mut proto, overrides)?;
     let declared = declare::outputs(&mut proto)?;
     let model = framework.model_for_proto_model(&proto)?;
+    let model = model.into_typed()?.into_decluttered()?;
+    let outputs = outputs(&model, declared)?;
+    let signature = Signature { inputs, outputs };
+    let batch = items::batch(&model)?;
+    let model = match &batch {
+        None => model,
+        Some(name) => {
+            drop(model);
+            declare::one_item(&mut proto, &signature.inputs, name)?;
+            let model = framework.model_for_proto_model(&proto)?;
+            model.into_typed()?.into_decluttered()?
+        }
+    };
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
-    let model = model.into_optimized()?;
-    let outputs = outputs(&model, declared)?;
-    let plan = model.into_runnable()?;
-    Ok(Model::new(plan, Signature { inputs, outputs }))
+    let plan = model.into_optimized()?.into_runnable()?;
+    Ok(Model::new(plan, signature, batch.is_some()))
 }
 
 /// Declared names and datatypes with the shapes that tract inferred.

@@ -239,7 +239,9 @@ fn parse_dimension(name: &str, axis: usize, text: &str) -> Result<Dimension, Inv
         first if first.is_ascii_digit() => {
             text.parse().map(Dimension::Fixed).map_err(|_| invalid())
         }
-        first if first.is_alphabetic() || first == '_' => Ok(Dimension::Symbolic(text.to_owned())),
+        _ if text.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+            Ok(Dimension::Symbolic(text.to_owned()))
+        }
         _ => Err(invalid()),
     }
 }
@@ -255,6 +257,14 @@ fn list(specs: &[TensorSpec]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dimension_that_is_no_word_is_refused() {
+        for shape in ["a b", "a[", "n*2", "a\u{b}b", "", "-2", "1.5"] {
+            let text = format!("x=FP32[{shape},4]");
+            assert!(text.parse::<TensorSpec>().is_err(), "{text}");
+        }
+    }
 
     fn spec(text: &str) -> TensorSpec {
         text.parse().unwrap()

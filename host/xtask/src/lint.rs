@@ -7,6 +7,7 @@ use crate::process::{cargo, run};
 
 pub fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--check", "--manifest-path", "tests/fuzz/Cargo.toml"]))?;
     clippy(&["--workspace", "--all-targets", "--release"])?;
     guest::add_target()?;
     clippy(&[

@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guest;
 mod lint;
 mod models;
@@ -15,7 +16,7 @@ mod test;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   demo [--stay]  build everything, serve a real model and send it real inputs
   test           everything that `.ci/run` checks
   bench          measure what the project promises; on an otherwise idle machine
+  fuzz [SECONDS] give every reader of foreign bytes made-up ones; 60 seconds each
   lint           formatting, clippy, and the layering of the crates
   operators      regenerate docs/operators.md from ONNX's own node tests";
 
@@ -45,6 +47,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["demo"] => demo::demo(false),
         ["demo", "--stay"] => demo::demo(true),
         ["bench"] => bench::bench(),
+        ["fuzz"] => fuzz::fuzz(60),
+        ["fuzz", seconds] => fuzz::fuzz(seconds.parse().context("SECONDS is a whole number")?),
         ["test"] => test::test(),
         ["lint"] => lint::lint(),
         ["operators"] => operators::operators(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::process::{cargo, exists, is_ci, run};
-use crate::{guest, lint, models, operators, python};
+use crate::{fuzz, guest, lint, models, operators, python};
 
 /// How a part of the tests ended, if without a failure.
 pub enum Outcome {
@@ -19,6 +19,7 @@ pub fn test() -> Result<()> {
     guest::guest()?;
     let mut summary = Summary::default();
     summary.part("lint", || lint::lint().map(|()| Outcome::Done));
+    summary.part("fuzz", || fuzz::fuzz(5).map(|()| Outcome::Done));
     summary.part("clients", with_python(clients));
     summary.part("models", with_python(models::make_all));
     summary.part("models for tests", with_python(models::make_for_tests));

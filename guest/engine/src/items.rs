@@ -1,0 +1,199 @@
+//! Whether a model treats the items of a batch each by itself.
+//!
+//! tract has its fast convolutions for shapes that it knows, and an open batch hides them. A network
+//! that never mixes the items of its batch gives the same answer when it is prepared for one item
+//! and run once for each.
+
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::tract_core::ops::array::{Pad, Slice, TypedConcat};
+use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_hir::tract_core::ops::cast::Cast;
+use tract_onnx::tract_hir::tract_core::ops::cnn::{Conv, MaxPool, PoolSpec, SumPool};
+use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Softmax};
+use tract_onnx::tract_hir::tract_core::ops::source::TypedSource;
+
+/// The name of the batch's symbol, if `model` has a convolution and keeps the items of its batch apart.
+/// The batch is then the first dimension of each input and of each output.
+pub fn batch(model: &TypedModel) -> TractResult<Option<String>> {
+    let convolves = |node: &TypedNode| node.op_is::<Conv>();
+    if !model.nodes().iter().any(convolves) {
+        return Ok(None);
+    }
+    let Some(input) = model.inputs.first() else {
+        return Ok(None);
+    };
+    let Some(TDim::Sym(symbol)) = model.outlet_fact(*input)?.shape.iter().next().cloned() else {
+        return Ok(None);
+    };
+    for outlet in model.inputs.iter().chain(&model.outputs) {
+        if place(&model.outlet_fact(*outlet)?.shape, &symbol) != Place::First {
+            return Ok(None);
+        }
+    }
+    for node in model.nodes() {
+        if !keeps_items_apart(model, node, &symbol)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(symbol.to_string()))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    /// The first dimension, and no other.
+    First,
+    Elsewhere,
+}
+
+fn place(shape: &ShapeFact, symbol: &Symbol) -> Place {
+    let holds = |size: &TDim| size.symbols().contains(symbol);
+    let Some((first, rest)) = shape.split_first() else {
+        return Place::Nowhere;
+    };
+    match (*first == TDim::Sym(symbol.clone()), rest.iter().any(holds)) {
+        (true, false) => Place::First,
+        (false, false) if !holds(first) => Place::Nowhere,
+        _ => Place::Elsewhere,
+    }
+}
+
+fn keeps_items_apart(model: &TypedModel, node: &TypedNode, symbol: &Symbol) -> TractResult<bool> {
+    let (given, made) = model.node_facts(node.id)?;
+    let places = |facts: &[&TypedFact]| -> Vec<Place> {
+        facts
+            .iter()
+            .map(|fact| place(&fact.shape, symbol))
+            .collect()
+    };
+    let (given, made) = (places(&given), places(&made));
+    if given
+        .iter()
+        .chain(&made)
+        .all(|place| *place == Place::Nowhere)
+    {
+        return Ok(true);
+    }
+    if made.iter().any(|place| *place != Place::First) || given.contains(&Place::Elsewhere) {
+        return Ok(false);
+    }
+    let op = node.op();
+    let only_first_has_batch = given.iter().skip(1).all(|place| *place == Place::Nowhere);
+    let pools = |spec: &PoolSpec| spec.data_format.has_n() && only_first_has_batch;
+    Ok(if let Some(conv) = op.downcast_ref::<Conv>() {
+        pools(&conv.pool_spec)
+    } else if let Some(pool) = op.downcast_ref::<MaxPool>() {
+        pools(&pool.pool_spec)
+    } else if let Some(pool) = op.downcast_ref::<SumPool>() {
+        pools(&pool.pool_spec)
+    } else if let Some(axes) = op.downcast_ref::<AxisOp>() {
+        leaves_first(axes)
+    } else if let Some(reduce) = op.downcast_ref::<Reduce>() {
+        !reduce.axes.contains(&0)
+    } else if let Some(softmax) = op.downcast_ref::<Softmax>() {
+        !softmax.axes.contains(&0)
+    } else if let Some(product) = op.downcast_ref::<EinSum>() {
+        multiplies_items(product, &given)?
+    } else if let Some(concat) = op.downcast_ref::<TypedConcat>() {
+        concat.axis != 0
+    } else if let Some(slice) = op.downcast_ref::<Slice>() {
+        slice.axis != 0
+    } else if let Some(pad) = op.downcast_ref::<Pad>() {
+        pad.pads.first() == Some(&(0, 0))
+    } else {
+        // One element of the result comes from the elements in its place.
+        op.is::<TypedSource>()
+            || op.is::<ElementWiseOp>()
+            || op.is::<TypedBinOp>()
+            || op.is::<Cast>()
+    })
+}
+
+fn leaves_first(axes: &AxisOp) -> bool {
+    match axes {
+        AxisOp::Add(axis) | AxisOp::Rm(axis) | AxisOp::Reshape(axis, ..) => *axis != 0,
+        AxisOp::Move(from, to) => *from != 0 && *to != 0,
+    }
+}
+
+/// Whether the batch runs through a product from one input to the result.
+fn multiplies_items(product: &EinSum, given: &[Place]) -> TractResult<bool> {
+    let with_batch = (0..given.len()).filter(|&input| given[input] == Place::First);
+    let [input] = with_batch.collect::<Vec<_>>()[..] else {
+        return Ok(false);
+    };
+    let axis = product.axes.axis((InOut::In(input), 0))?;
+    let elsewhere = axis
+        .inputs
+        .iter()
+        .enumerate()
+        .any(|(index, places)| index != input && !places.is_empty());
+    let straight = axis.inputs[input][..] == [0] && axis.outputs[0][..] == [0];
+    Ok(product.q_params.is_none() && straight && !elsewhere)
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::tract_hir::tract_core;
+    use tract_onnx::tract_hir::tract_core::ops::cnn::{KernelFormat, PaddingSpec};
+    use tract_onnx::tract_hir::tract_core::ops::nn::{DataFormat, Reducer, SoftmaxKind};
+
+    use super::*;
+
+    /// Two rows and two columns, an open batch; the convolution adds up both channels.
+    fn batch_of(change: impl Fn(&mut TypedModel, OutletId) -> TractResult<OutletId>) -> bool {
+        let mut model = TypedModel::default();
+        let n = model.symbols.sym("N");
+        let shape = dims!(n, 2, 2, 2);
+        let x = model.add_source("x", f32::fact(shape)).unwrap();
+        let kernel = model.add_const("k", Tensor::zero::<f32>(&[1, 2, 1, 1]).unwrap());
+        let bias = model.add_const("b", Tensor::zero::<f32>(&[1]).unwrap());
+        let pool = PoolSpec {
+            data_format: DataFormat::NCHW,
+            kernel_shape: tvec!(1, 1),
+            padding: PaddingSpec::Valid,
+            dilations: None,
+            strides: None,
+            input_channels: 2,
+            output_channels: 1,
+        };
+        let convolution = Conv {
+            pool_spec: pool,
+            kernel_fmt: KernelFormat::OIHW,
+            group: 1,
+            q_params: None,
+        };
+        let inputs = [x, kernel.unwrap(), bias.unwrap()];
+        let y = model.wire_node("conv", convolution, &inputs).unwrap()[0];
+        let y = change(&mut model, y).unwrap();
+        model.select_output_outlets(&[y]).unwrap();
+        batch(&model).unwrap().is_some()
+    }
+
+    #[test]
+    fn items_that_do_not_meet_are_kept_apart() {
+        assert!(batch_of(|_, y| Ok(y)));
+        assert!(batch_of(|model, y| {
+            let softmax = Softmax::new(tvec!(2, 3), None, SoftmaxKind::default());
+            Ok(model.wire_node("softmax", softmax, &[y])?[0])
+        }));
+    }
+
+    #[test]
+    fn items_that_meet_are_not() {
+        assert!(!batch_of(|model, y| {
+            let softmax = Softmax::new(tvec!(0), None, SoftmaxKind::default());
+            Ok(model.wire_node("softmax", softmax, &[y])?[0])
+        }));
+        assert!(!batch_of(|model, y| {
+            let total = Reduce::new(tvec!(0), Reducer::Sum);
+            let total = model.wire_node("total", total, &[y])?[0];
+            Ok(model.wire_node("share", tract_core::ops::math::div(), &[y, total])?[0])
+        }));
+        assert!(!batch_of(|model, y| {
+            Ok(model.wire_node("turn", AxisOp::Move(0, 1), &[y])?[0])
+        }));
+    }
+}
