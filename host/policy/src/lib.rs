@@ -8,7 +8,11 @@
     allow(clippy::unwrap_used, reason = "a panic is how a test fails")
 )]
 
+pub mod breaker;
+pub mod fallback;
+pub mod guard;
 pub mod names;
+pub mod routing;
 pub mod spec;
 pub mod units;
 pub mod versions;

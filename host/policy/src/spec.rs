@@ -1,20 +1,35 @@
 //! `model.toml`: what was typed, and what it means.
 
+mod protection;
+mod traffic;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::fallback::Fallback;
+use crate::guard::Guards;
 use crate::names::Version;
-use crate::units;
+use crate::routing::Traffic;
+use crate::{breaker, units};
+
+pub use traffic::Labels;
 
 /// WebAssembly addresses this much.
 const MEMORY_LIMIT_BYTES: u64 = 4 << 30;
 
 /// How one model is served. `None` leaves it to the server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelSpec {
     pub versions: Versions,
+    pub labels: Labels,
+    pub traffic: Traffic,
+    pub fallback: Fallback,
+    /// `None`: every request is let through.
+    pub breaker: Option<breaker::Limits>,
+    pub guards: Guards,
     pub limits: Limits,
     /// Keep an instance between requests instead of starting a fresh one for each.
     pub reuse: bool,
@@ -64,6 +79,11 @@ impl std::error::Error for SpecErrors {}
 #[serde(default, deny_unknown_fields)]
 struct Typed {
     versions: TypedVersions,
+    labels: BTreeMap<String, u64>,
+    traffic: traffic::Typed,
+    fallback: protection::TypedFallback,
+    breaker: Option<protection::TypedBreaker>,
+    guards: protection::TypedGuards,
     limits: TypedLimits,
     instances: TypedInstances,
 }
@@ -104,8 +124,16 @@ impl ModelSpec {
         let typed: Typed = toml::from_str(text)
             .map_err(|error| SpecErrors(vec![error.to_string().trim().to_owned()]))?;
         let mut errors = Vec::new();
+        let labels = traffic::labels(typed.labels, &mut errors);
         let spec = ModelSpec {
             versions: versions(typed.versions, &mut errors),
+            traffic: traffic::traffic(typed.traffic, &labels, &mut errors),
+            fallback: protection::fallback(typed.fallback, &labels, &mut errors),
+            breaker: typed
+                .breaker
+                .map(|typed| protection::breaker(typed, &mut errors)),
+            guards: protection::guards(typed.guards, &mut errors),
+            labels,
             limits: limits(typed.limits, &mut errors),
             reuse: typed.instances.reuse,
         };
@@ -191,6 +219,8 @@ fn limits(typed: TypedLimits, errors: &mut Vec<String>) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fallback::{Target, Trigger};
+    use crate::routing::Sticky;
 
     fn check_errors(text: &str, expected: &[&str]) {
         let SpecErrors(errors) = ModelSpec::parse(text).unwrap_err();
@@ -224,8 +254,72 @@ mod tests {
                 queue: Some(0),
             },
             reuse: true,
+            ..ModelSpec::default()
         };
         assert_eq!(spec, Ok(expected));
+    }
+
+    #[test]
+    fn traffic_and_protection_are_read() {
+        let spec = ModelSpec::parse(
+            "[labels]\nstable = 1\ncanary = 2\n[traffic]\nweights = { stable = 99.5, 2 = 0.5 }\n\
+             sticky = { header = \"X-User\" }\nsalt = \"a\"\n\
+             [[traffic.match]]\nheader = \"X-Beta\"\nversion = \"canary\"\n\
+             [fallback]\nchain = [{ version = \"stable\" }, { model = \"small\" }, { static = \"[]\" }]\n\
+             on = [\"trap\", \"guard\"]\n[breaker]\nrate = 0.5\nopen = \"1s\"\n\
+             [guards]\nfinite = true\n[[guards.range]]\noutput = \"y\"\nmin = 0\n\
+             [[guards.confidence]]\noutput = \"p\"\nat_least = 0.6",
+        )
+        .unwrap();
+        let version = |number| Version::try_from(number).unwrap();
+        assert_eq!(spec.labels["canary"], version(2));
+        let weights = [(version(1), 9950), (version(2), 50)];
+        assert_eq!(spec.traffic.weights, weights.into());
+        let sticky = Sticky::Header("x-user".to_owned());
+        assert_eq!(spec.traffic.sticky, Some(sticky));
+        assert_eq!(spec.traffic.rules[0].header, "x-beta");
+        assert_eq!(spec.traffic.rules[0].version, version(2));
+        let chain = [
+            Target::Version(version(1)),
+            Target::Model {
+                name: "small".parse().unwrap(),
+                version: None,
+            },
+            Target::Static("[]".to_owned()),
+        ];
+        assert_eq!(spec.fallback.chain, chain);
+        assert_eq!(spec.fallback.on, [Trigger::Trap, Trigger::Guard]);
+        let breaker = spec.breaker.unwrap();
+        assert_eq!((breaker.rate, breaker.consecutive), (Some(0.5), 5));
+        assert_eq!(breaker.open, Duration::from_secs(1));
+        assert!(spec.guards.finite);
+        assert_eq!(spec.guards.ranges[0].max, f64::INFINITY);
+        assert_eq!(spec.guards.confidence[0].at_least, 0.6);
+    }
+
+    #[test]
+    fn mistakes_in_traffic_and_protection_are_told() {
+        check_errors("[labels]\n1 = 2", &["would hide version 1"]);
+        check_errors("[labels]\nnew = 0", &["labels.new"]);
+        let weights = |text: &str| format!("[traffic]\nweights = {{ {text} }}");
+        check_errors(&weights("1 = 90"), &["are 90 together"]);
+        check_errors(&weights("1 = 101"), &["percentage"]);
+        check_errors(
+            &weights("1 = 0.001, 2 = 99.999"),
+            &["percentage", "percentage"],
+        );
+        check_errors(&weights("new = 100"), &["`new` is neither"]);
+        check_errors(
+            "[fallback]\nchain = [{}, { version = 0 }, { model = \"a/b\" }, { version = 1, static = \"\" }]\n\
+             on = [\"sadness\"]",
+            &["knows trap", "each of", "fallback.chain", "`/`", "each of"],
+        );
+        check_errors(
+            "[breaker]\nconsecutive = 0\nrate = 1.5\nof = 129\nopen = \"soon\"",
+            &["consecutive", "at most 128", "rate", "open"],
+        );
+        check_errors("[[guards.range]]\noutput = \"y\"", &["a min or a max"]);
+        check_errors("[traffic]\nsticky = { head = \"x\" }", &["head"]);
     }
 
     #[test]

@@ -73,6 +73,31 @@ impl Tensor {
         Ok(())
     }
 
+    /// The elements as numbers, row-major; 64-bit integers lose what FP64 cannot hold. `None` for BYTES.
+    pub fn numbers(&self) -> Option<Vec<f64>> {
+        fn read<const SIZE: usize>(data: &[u8], number: impl Fn([u8; SIZE]) -> f64) -> Vec<f64> {
+            let (elements, _) = data.as_chunks::<SIZE>();
+            elements.iter().map(|bytes| number(*bytes)).collect()
+        }
+        let data = &self.data;
+        Some(match self.datatype {
+            Datatype::Bool | Datatype::Uint8 => {
+                read(data, |bytes| f64::from(u8::from_le_bytes(bytes)))
+            }
+            Datatype::Int8 => read(data, |bytes| f64::from(i8::from_le_bytes(bytes))),
+            Datatype::Uint16 => read(data, |bytes| f64::from(u16::from_le_bytes(bytes))),
+            Datatype::Int16 => read(data, |bytes| f64::from(i16::from_le_bytes(bytes))),
+            Datatype::Uint32 => read(data, |bytes| f64::from(u32::from_le_bytes(bytes))),
+            Datatype::Int32 => read(data, |bytes| f64::from(i32::from_le_bytes(bytes))),
+            Datatype::Uint64 => read(data, |bytes| u64::from_le_bytes(bytes) as f64),
+            Datatype::Int64 => read(data, |bytes| i64::from_le_bytes(bytes) as f64),
+            Datatype::Fp16 => read(data, |bytes| half::f16::from_le_bytes(bytes).to_f64()),
+            Datatype::Fp32 => read(data, |bytes| f64::from(f32::from_le_bytes(bytes))),
+            Datatype::Fp64 => read(data, f64::from_le_bytes),
+            Datatype::Bytes => return None,
+        })
+    }
+
     /// The elements of a `BYTES` tensor; stops early where the data is malformed.
     pub fn bytes_elements(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = self.data.as_slice();

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use modelet_policy::fallback::Target;
 use modelet_policy::names::{InvalidName, ModelName, Version};
 use modelet_policy::spec::ModelSpec;
 use modelet_policy::versions;
@@ -15,8 +17,11 @@ use modelet_store::{ArtifactFile, ModelEntry, Problem, Repository, Stamp, StoreE
 use tokio::sync::watch;
 
 use crate::admission::Admission;
+use crate::attempt::static_outputs;
+use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State};
+use crate::statistics::Fallbacks;
 use file::File;
 
 /// A server's state. Shared by all connections.
@@ -24,17 +29,19 @@ pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
     pub(crate) admission: Admission,
+    pub(crate) fallbacks: Fallbacks,
     engine: Engine,
     repositories: Vec<Repository>,
     files: Vec<File>,
     /// What the latest look at the sources found wrong, so that only news are logged.
     problems: Mutex<Vec<Problem>>,
     /// What each version was loaded from. Held during a refresh, so that there is one at a time.
-    loaded: Mutex<BTreeMap<(ModelName, Version), (Stamp, ModelSpec)>>,
+    loaded: Mutex<Loaded>,
     /// Kept out until somebody loads them again.
     unloaded: Mutex<BTreeSet<ModelName>>,
     /// Whether every model had its chance to load.
     started: watch::Sender<bool>,
+    begun: Instant,
     draining: watch::Sender<bool>,
 }
 
@@ -56,6 +63,17 @@ pub enum StartError {
 
 type Wanted = BTreeMap<ModelName, ModelEntry>;
 
+type Loaded = BTreeMap<(ModelName, Version), Source>;
+
+/// What a loaded version depends on: only when this changes is it loaded again.
+#[derive(Clone, PartialEq)]
+struct Source {
+    stamp: Stamp,
+    limits: modelet_policy::spec::Limits,
+    reuse: bool,
+    breaker: Option<modelet_policy::breaker::Limits>,
+}
+
 impl App {
     /// `paths` are repositories and single modelet files. Nothing is loaded yet.
     pub fn new(engine: Engine, config: Config, paths: &[PathBuf]) -> Result<Arc<App>, StartError> {
@@ -74,6 +92,7 @@ impl App {
         Ok(Arc::new(App {
             admission: Admission::new(config.concurrency, config.queue),
             registry: Registry::default(),
+            fallbacks: Fallbacks::default(),
             config,
             engine,
             repositories,
@@ -82,6 +101,7 @@ impl App {
             loaded: Mutex::default(),
             unloaded: Mutex::default(),
             started: watch::Sender::new(false),
+            begun: Instant::now(),
             draining: watch::Sender::new(false),
         }))
     }
@@ -89,6 +109,11 @@ impl App {
     /// Whether every model had its chance to load and the server takes requests.
     pub fn is_ready(&self) -> bool {
         *self.started.borrow() && !*self.draining.borrow()
+    }
+
+    /// Since the server began: the clock that policy is given.
+    pub(crate) fn now(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Completes when every model had its chance to load.
@@ -216,11 +241,7 @@ impl App {
         *known = problems;
     }
 
-    fn remove_others(
-        &self,
-        wanted: &Wanted,
-        loaded: &mut BTreeMap<(ModelName, Version), (Stamp, ModelSpec)>,
-    ) {
+    fn remove_others(&self, wanted: &Wanted, loaded: &mut Loaded) {
         let served = |name: &ModelName, version: Version| match wanted.get(name) {
             None => false,
             // A mistake in the spec leaves in service what was.
@@ -250,23 +271,23 @@ impl App {
         }
     }
 
-    fn bring_up(
-        &self,
-        name: &ModelName,
-        entry: ModelEntry,
-        loaded: &mut BTreeMap<(ModelName, Version), (Stamp, ModelSpec)>,
-    ) {
+    fn bring_up(&self, name: &ModelName, entry: ModelEntry, loaded: &mut Loaded) {
         let unloaded = self.unloaded().contains(name);
-        let spec = match entry.spec {
+        let spec = match entry.spec.and_then(with_static_answers) {
             Ok(spec) => spec,
             Err(problem) => return self.set_problem(name, Some(problem)),
         };
         self.set_problem(name, None);
-        self.set_choice(name, &spec);
+        self.set_spec(name, &spec);
         for version in versions::served(&spec.versions, entry.versions.keys().copied()) {
             let artifact = &entry.versions[&version];
             let key = (name.clone(), version);
-            let from = (artifact.stamp, spec.clone());
+            let from = Source {
+                stamp: artifact.stamp,
+                limits: spec.limits.clone(),
+                reuse: spec.reuse,
+                breaker: spec.breaker.clone(),
+            };
             if unloaded || loaded.get(&key) == Some(&from) {
                 continue;
             }
@@ -307,6 +328,7 @@ impl App {
                         .map(|ready| ready.statistics.clone())
                         .unwrap_or_default(),
                     admission: Arc::new(Admission::new(concurrency, queue)),
+                    breaker: Breaker::new(spec.breaker.clone(), name, version),
                     timeout: spec.limits.timeout,
                 });
                 Entry {
@@ -374,12 +396,24 @@ impl App {
         }
     }
 
-    fn set_choice(&self, name: &ModelName, spec: &ModelSpec) {
+    fn set_spec(&self, name: &ModelName, spec: &ModelSpec) {
         let current = self.registry.snapshot();
-        if current.get(name).map(|model: &Model| &model.choice) != Some(&spec.versions) {
+        if current.get(name).map(|model: &Model| &*model.spec) != Some(spec) {
             self.registry.change(|models| {
-                models.entry(name.clone()).or_default().choice = spec.versions.clone();
+                models.entry(name.clone()).or_default().spec = Arc::new(spec.clone());
             });
         }
     }
+}
+
+/// Says now and not at the first fallback that a static answer cannot be given.
+fn with_static_answers(spec: ModelSpec) -> Result<ModelSpec, String> {
+    for target in &spec.fallback.chain {
+        if let Target::Static(json) = target {
+            static_outputs(json).map_err(|error| {
+                format!("model.toml: fallback.chain: the static outputs are not tensors: {error}")
+            })?;
+        }
+    }
+    Ok(spec)
 }

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -14,8 +15,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::app::App;
+use crate::route::Peer;
 use crate::{grpc, rest};
 use beginning::Beginning;
+
+pub use log::REQUEST_ID;
 
 /// Serves REST and gRPC, which share the port, until `shutdown` completes; then answers what is in
 /// flight, for as long as the configuration allows.
@@ -34,9 +38,14 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     let stream = begin(stream, app.config.header_timeout);
-                    serve(stream, &builder, service.clone(), &graceful);
+                    let (service, peer) = (service.clone(), Peer(address.ip()));
+                    let service = service_fn(move |mut request| {
+                        request.extensions_mut().insert(peer);
+                        service.call(request)
+                    });
+                    serve(stream, &builder, service, &graceful);
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use come back.

@@ -13,6 +13,8 @@
 
 mod admission;
 mod app;
+mod attempt;
+mod breaker;
 mod config;
 mod connection;
 mod grpc;
@@ -20,6 +22,7 @@ mod registry;
 mod request;
 mod respond;
 mod rest;
+mod route;
 mod statistics;
 
 pub use app::{App, StartError};

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use modelet_policy::names::{ModelName, Version};
-use modelet_policy::{spec, versions};
+use modelet_policy::spec::ModelSpec;
+use modelet_policy::versions;
 use modelet_protocol::Signature;
 use modelet_protocol::rest::metadata::IndexEntry;
 use modelet_runtime::Modelet;
 
 use crate::admission::Admission;
+use crate::breaker::Breaker;
 use crate::statistics::Statistics;
 
 /// A version that answers.
@@ -24,6 +26,7 @@ pub struct Ready {
     pub modelet: Modelet,
     pub statistics: Arc<Statistics>,
     pub admission: Arc<Admission>,
+    pub breaker: Breaker,
     pub timeout: Option<Duration>,
 }
 
@@ -53,7 +56,7 @@ pub struct Entry {
 #[derive(Clone, Default)]
 pub struct Model {
     pub versions: BTreeMap<Version, Entry>,
-    pub choice: spec::Versions,
+    pub spec: Arc<ModelSpec>,
     /// A mistake in its `model.toml`, or that it was unloaded.
     pub problem: Option<String>,
 }
@@ -106,19 +109,29 @@ impl Registry {
 
     /// The version that answers, or why none does.
     pub fn resolve(&self, model: &str, version: Option<&str>) -> Result<Arc<Ready>, ResolveError> {
-        let models = self.models.load();
-        let (name, found) = find(&models, model)?;
+        let found = self.find(model)?;
         match version.filter(|version| !version.is_empty()) {
-            Some(version) => found.named(name, version),
-            None => found.default(name),
+            Some(version) => found.named(version),
+            None => found.default(),
+        }
+    }
+
+    /// The model of this name as it is now.
+    pub fn find(&self, model: &str) -> Result<Found, ResolveError> {
+        let models = self.snapshot();
+        // A text that is no name is no model either.
+        let name = model.parse().ok();
+        match name.filter(|name| models.contains_key(name)) {
+            Some(name) => Ok(Found { models, name }),
+            None => Err(ResolveError::UnknownModel(model.to_owned())),
         }
     }
 
     /// The model's ready versions, in order.
     pub fn versions(&self, model: &str) -> Vec<String> {
-        let models = self.models.load();
-        match find(&models, model) {
-            Ok((_, found)) => found
+        match self.find(model) {
+            Ok(found) => found
+                .model()
                 .ready()
                 .map(|ready| ready.version.to_string())
                 .collect(),
@@ -179,13 +192,75 @@ impl Registry {
     }
 }
 
-fn find<'a>(models: &'a Models, model: &str) -> Result<(&'a ModelName, &'a Model), ResolveError> {
-    // A text that is no name is no model either.
-    model
-        .parse::<ModelName>()
-        .ok()
-        .and_then(|name| models.get_key_value(&name))
-        .ok_or_else(|| ResolveError::UnknownModel(model.to_owned()))
+/// A model in a snapshot of the registry: what is loaded or removed meanwhile changes nothing.
+pub struct Found {
+    models: Arc<Models>,
+    pub name: ModelName,
+}
+
+impl Found {
+    pub fn model(&self) -> &Model {
+        self.models
+            .get(&self.name)
+            .expect("it was found in this snapshot, which does not change")
+    }
+
+    /// The version of this number or label.
+    pub fn named(&self, version: &str) -> Result<Arc<Ready>, ResolveError> {
+        let labels = &self.model().spec.labels;
+        let version_number = version
+            .parse()
+            .ok()
+            .or_else(|| labels.get(version).copied());
+        match version_number {
+            Some(number) => self.ready(number),
+            None => Err(self.unknown(version)),
+        }
+    }
+
+    pub fn ready(&self, version: Version) -> Result<Arc<Ready>, ResolveError> {
+        let entry = self.model().versions.get(&version);
+        match &entry
+            .ok_or_else(|| self.unknown(&version.to_string()))?
+            .state
+        {
+            State::Ready(ready) => Ok(ready.clone()),
+            State::Loading => Err(self.not_ready(Some("version is being loaded"))),
+            State::Unavailable(reason) => Err(self.not_ready(Some(reason))),
+        }
+    }
+
+    /// The version that answers where nothing says which.
+    pub fn default(&self) -> Result<Arc<Ready>, ResolveError> {
+        let model = self.model();
+        let ready = model.ready().map(|ready| ready.version);
+        match versions::default(&model.spec.versions, ready) {
+            Some(version) => self.ready(version),
+            None => Err(self.not_ready(model.reason())),
+        }
+    }
+
+    /// The default version or, where that is not ready, one that is.
+    pub fn any(&self) -> Result<Arc<Ready>, ResolveError> {
+        self.default()
+            .or_else(|error| self.model().ready().next().cloned().ok_or(error))
+    }
+
+    fn unknown(&self, version: &str) -> ResolveError {
+        ResolveError::UnknownVersion {
+            model: self.name.to_string(),
+            version: version.to_owned(),
+        }
+    }
+
+    fn not_ready(&self, reason: Option<&str>) -> ResolveError {
+        ResolveError::NotReady {
+            model: self.name.to_string(),
+            reason: reason
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default(),
+        }
+    }
 }
 
 impl Model {
@@ -198,27 +273,6 @@ impl Model {
             })
     }
 
-    fn named(&self, model: &ModelName, version: &str) -> Result<Arc<Ready>, ResolveError> {
-        let unknown = || ResolveError::UnknownVersion {
-            model: model.to_string(),
-            version: version.to_owned(),
-        };
-        let version: Version = version.parse().map_err(|_| unknown())?;
-        match &self.versions.get(&version).ok_or_else(unknown)?.state {
-            State::Ready(ready) => Ok(ready.clone()),
-            State::Loading => Err(not_ready(model, Some("version is being loaded"))),
-            State::Unavailable(reason) => Err(not_ready(model, Some(reason))),
-        }
-    }
-
-    fn default(&self, model: &ModelName) -> Result<Arc<Ready>, ResolveError> {
-        let ready = || self.ready().map(|ready| ready.version);
-        versions::default(&self.choice, ready())
-            .and_then(|version| self.ready().find(|ready| ready.version == version))
-            .cloned()
-            .ok_or_else(|| not_ready(model, self.reason()))
-    }
-
     /// The first reason there is for not being ready.
     fn reason(&self) -> Option<&str> {
         let of_versions = self.versions.values().find_map(|entry| match &entry.state {
@@ -227,14 +281,5 @@ impl Model {
             State::Ready(_) => None,
         });
         self.problem.as_deref().or(of_versions)
-    }
-}
-
-fn not_ready(model: &ModelName, reason: Option<&str>) -> ResolveError {
-    ResolveError::NotReady {
-        model: model.to_string(),
-        reason: reason
-            .map(|reason| format!(": {reason}"))
-            .unwrap_or_default(),
     }
 }

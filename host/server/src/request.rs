@@ -1,16 +1,19 @@
-//! The life of a request, from top to bottom: resolve → validate → admit → call → record.
+//! The life of a request, from top to bottom: route → attempt → answer, or the plan's next attempt.
 //!
 //! REST and gRPC parse before and encode after; between them there is only this.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use modelet_protocol::{Dimension, InvalidInput, Signature, Tensor};
+use modelet_policy::fallback::{Target, Trigger};
+use modelet_protocol::{InvalidInput, Tensor};
 use modelet_runtime::InferError;
 
 use crate::admission::Refused;
 use crate::app::App;
-use crate::registry::{Ready, ResolveError};
+use crate::attempt::{self, Candidate};
+use crate::registry::{Found, Ready, ResolveError};
+use crate::route::{self, Route};
 
 /// What a caller wants computed.
 #[derive(Debug)]
@@ -21,10 +24,13 @@ pub struct Request {
     pub deadline: Instant,
 }
 
-/// What was computed.
-#[derive(Debug)]
+/// What was computed, and by whom.
 pub struct Answer {
     pub outputs: Vec<Tensor>,
+    /// `None`: the answer is a static one.
+    pub served_by: Option<Arc<Ready>>,
+    /// Why it was not the version that was asked first.
+    pub fallback: Option<Trigger>,
 }
 
 /// Why there is no answer. `respond.rs` gives each its status.
@@ -45,80 +51,106 @@ pub enum Failure {
     SlowBody,
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error("model `{model}` has failed too often; requests are kept away from it for a while")]
+    BreakerOpen { model: String },
     #[error(transparent)]
     Infer(#[from] InferError),
+    #[error("the model's answer was kept back: {0}")]
+    Guarded(String),
     #[error("{0}")]
     Internal(String),
 }
 
-/// Runs one request on a version that was resolved for it.
-pub async fn infer(app: &App, ready: &Arc<Ready>, request: Request) -> Result<Answer, Failure> {
-    let start = Instant::now();
-    let answer = attempt(app, ready, request).await;
-    match &answer {
-        Ok(_) => ready.statistics.success.add(start.elapsed()),
-        Err(_) => ready.statistics.fail.add(start.elapsed()),
-    }
-    answer
-}
-
-async fn attempt(app: &App, ready: &Arc<Ready>, request: Request) -> Result<Answer, Failure> {
-    let Request {
-        inputs,
-        outputs,
-        deadline,
-    } = request;
-    let signature = ready.signature();
-    signature.check_inputs(&inputs)?;
-    signature.check_outputs(outputs.iter().map(String::as_str))?;
-    let rows = rows(signature, &inputs);
-
-    let start = Instant::now();
-    let deadline = ready
-        .timeout
-        .map_or(deadline, |timeout| deadline.min(start + timeout));
-    // The model's own limit first: a busy model's callers wait there and leave the server's
-    // places to other models.
-    let place = ready.admission.admit(deadline).await?;
-    let turn = app.admission.admit(deadline).await?;
-    ready.statistics.queue.add(start.elapsed());
-
-    let called = ready.clone();
-    let (outputs, time) = tokio::task::spawn_blocking(move || {
-        // Held until the model is done, also when nobody waits for the answer any more.
-        let _held = (place, turn);
-        let start = Instant::now();
-        let outputs = called.modelet.infer(inputs, &outputs, deadline);
-        (outputs, start.elapsed())
-    })
-    .await
-    .map_err(|error| Failure::Internal(format!("the call was lost: {error}")))?;
-    record(ready, &outputs, rows, time);
-    Ok(Answer { outputs: outputs? })
-}
-
-fn record(ready: &Ready, outputs: &Result<Vec<Tensor>, InferError>, rows: u64, time: Duration) {
-    match outputs {
-        Ok(_) => ready.statistics.executed(rows, time),
-        Err(error) => tracing::warn!(
-            model = %ready.model,
-            version = %ready.version,
-            error = %error,
-            "an inference failed"
-        ),
+impl Failure {
+    /// What it is to the policy; `None` for what is the caller's doing.
+    pub fn trigger(&self) -> Option<Trigger> {
+        match self {
+            Failure::Resolve(ResolveError::NotReady { .. } | ResolveError::NotLoaded { .. }) => {
+                Some(Trigger::Load)
+            }
+            Failure::Refused(Refused::QueueFull) | Failure::Infer(InferError::Exhausted(_)) => {
+                Some(Trigger::Overload)
+            }
+            Failure::Refused(Refused::Deadline) | Failure::Infer(InferError::DeadlineExceeded) => {
+                Some(Trigger::Deadline)
+            }
+            Failure::Infer(InferError::Trap(_)) | Failure::Internal(_) => Some(Trigger::Trap),
+            Failure::Infer(InferError::ModelFailed(_)) => Some(Trigger::Failed),
+            Failure::Infer(InferError::MemoryLimit { .. }) => Some(Trigger::Memory),
+            Failure::BreakerOpen { .. } => Some(Trigger::Breaker),
+            Failure::Guarded(_) => Some(Trigger::Guard),
+            Failure::Resolve(_)
+            | Failure::Invalid(_)
+            | Failure::Infer(InferError::InvalidInput(_))
+            | Failure::Malformed(_)
+            | Failure::Unsupported(_)
+            | Failure::TooLarge { .. }
+            | Failure::SlowBody => None,
+        }
     }
 }
 
-/// The size of the batch: the first dimension of the first input, where the model leaves it open.
-fn rows(signature: &Signature, inputs: &[Tensor]) -> u64 {
-    let Some(spec) = signature.inputs.first() else {
-        return 1;
+/// Runs one request: the version it was routed to, and then, as long as the policy wants it, the
+/// others of the plan. If nobody answers, the first failure is the one that is told.
+pub async fn infer(app: &App, route: Route, mut request: Request) -> Result<Answer, Failure> {
+    let Route {
+        found,
+        first,
+        pinned,
+    } = route;
+    let spec = &found.model().spec;
+    let asked = first.as_ref().ok().map(|ready| ready.version);
+    let mut plan = spec.fallback.plan(asked);
+    let is_last = pinned || !plan.has_more();
+    let attempted = match first {
+        Ok(ready) => {
+            let candidate = Candidate {
+                ready,
+                spec: spec.clone(),
+            };
+            attempt::attempt(app, candidate, &mut request, is_last).await
+        }
+        Err(failure) => Err(failure),
     };
-    match (
-        spec.shape.first(),
-        inputs.iter().find(|input| input.name == spec.name),
-    ) {
-        (Some(Dimension::Symbolic(_)), Some(input)) => input.shape.first().copied().unwrap_or(1),
-        _ => 1,
+    let failure = match attempted {
+        Err(failure) if !is_last => failure,
+        other => return other,
+    };
+    let Some(reason) = failure.trigger() else {
+        return Err(failure);
+    };
+    let mut trigger = reason;
+    while let Some(target) = plan.next(trigger, left(&request)) {
+        let is_last = !plan.has_more();
+        match next(app, &found, target, &mut request, is_last).await {
+            Ok(mut answer) => {
+                answer.fallback = Some(reason);
+                app.fallbacks.count(&found.name, reason, &answer);
+                return Ok(answer);
+            }
+            // A request that does not suit another model is no reason to give up on it.
+            Err(failure) => trigger = failure.trigger().unwrap_or(Trigger::Failed),
+        }
     }
+    Err(failure)
+}
+
+async fn next(
+    app: &App,
+    found: &Found,
+    target: &Target,
+    request: &mut Request,
+    is_last: bool,
+) -> Result<Answer, Failure> {
+    match target {
+        Target::Static(json) => attempt::static_answer(json, request),
+        _ => {
+            let candidate = route::candidate(app, found, target)?;
+            attempt::attempt(app, candidate, request, is_last).await
+        }
+    }
+}
+
+fn left(request: &Request) -> std::time::Duration {
+    request.deadline.saturating_duration_since(Instant::now())
 }

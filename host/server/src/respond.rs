@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use modelet_protocol::rest::RequestError;
 use modelet_protocol::rest::metadata::ErrorBody;
 use modelet_runtime::InferError;
@@ -12,7 +12,11 @@ use tonic::Code;
 
 use crate::admission::Refused;
 use crate::registry::ResolveError;
-use crate::request::Failure;
+use crate::request::{Answer, Failure};
+
+/// Parameters of a response that somebody else gave than the version asked first.
+pub const SERVED_BY: &str = "modelet_served_by";
+pub const FALLBACK_REASON: &str = "modelet_fallback_reason";
 
 /// Seconds after which a caller that was turned away may try again.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -35,7 +39,9 @@ impl Failure {
             Failure::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, Code::Unimplemented),
             Failure::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
             Failure::SlowBody => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
-            Failure::Refused(Refused::QueueFull) | Failure::Infer(InferError::Exhausted(_)) => {
+            Failure::Refused(Refused::QueueFull)
+            | Failure::BreakerOpen { .. }
+            | Failure::Infer(InferError::Exhausted(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
             Failure::Refused(Refused::Deadline) | Failure::Infer(InferError::DeadlineExceeded) => {
@@ -44,7 +50,30 @@ impl Failure {
             Failure::Infer(
                 InferError::ModelFailed(_) | InferError::Trap(_) | InferError::MemoryLimit { .. },
             )
+            | Failure::Guarded(_)
             | Failure::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+        }
+    }
+}
+
+impl Answer {
+    /// Such as `iris/2`; `static` for what stands in `model.toml`.
+    pub fn served_by(&self) -> String {
+        match &self.served_by {
+            Some(ready) => format!("{}/{}", ready.model, ready.version),
+            None => "static".to_owned(),
+        }
+    }
+
+    /// Says in headers who answered, and why it was not the one who was asked.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        // A model's name has no character that a header could not have.
+        if let Ok(served_by) = HeaderValue::try_from(self.served_by()) {
+            headers.insert("modelet-served-by", served_by);
+        }
+        if let Some(reason) = self.fallback {
+            let reason = HeaderValue::from_static(reason.word());
+            headers.insert("modelet-fallback-reason", reason);
         }
     }
 }
@@ -181,6 +210,12 @@ mod tests {
                 500,
                 Code::Internal,
             ),
+            (
+                Failure::BreakerOpen { model: model() },
+                503,
+                Code::Unavailable,
+            ),
+            (Failure::Guarded(text()), 500, Code::Internal),
             (Failure::Internal(text()), 500, Code::Internal),
         ] {
             check(failure, status, code).await;

@@ -1,9 +1,15 @@
 //! What each version has done: the numbers behind the statistics extension and `/metrics`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use modelet_policy::fallback::Trigger;
+use modelet_policy::names::ModelName;
 use serde_json::{Value, json};
+
+use crate::request::Answer;
 
 /// How often something happened and how long it took in sum.
 #[derive(Debug, Default)]
@@ -29,6 +35,31 @@ impl Tally {
 
     fn json(&self) -> Value {
         json!({"count": self.count(), "ns": self.nanoseconds()})
+    }
+}
+
+/// How often somebody else answered than the version that was asked first.
+#[derive(Debug, Default)]
+pub struct Fallbacks {
+    counts: Mutex<BTreeMap<Hop, u64>>,
+}
+
+/// From which model, for what reason, to whom.
+pub type Hop = (ModelName, &'static str, String);
+
+impl Fallbacks {
+    pub fn count(&self, model: &ModelName, reason: Trigger, answer: &Answer) {
+        let hop = (model.clone(), reason.word(), answer.served_by());
+        *self.lock().entry(hop).or_default() += 1;
+    }
+
+    pub fn all(&self) -> BTreeMap<Hop, u64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Hop, u64>> {
+        // A number that is one too small is all that a panic could leave.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Repository {
 }
 
 /// What a scan found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
     pub models: BTreeMap<ModelName, ModelEntry>,
     /// What is there and cannot be served, with the reason.
@@ -32,7 +32,7 @@ pub struct Listing {
 }
 
 /// One model's folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelEntry {
     /// The text of all errors where `model.toml` cannot be used.
     pub spec: Result<ModelSpec, String>,

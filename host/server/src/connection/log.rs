@@ -11,17 +11,19 @@ use http::HeaderValue;
 
 use crate::registry::Ready;
 
-const REQUEST_ID: &str = "x-request-id";
+/// Names a request, across all who have to do with it.
+pub const REQUEST_ID: &str = "x-request-id";
 
 /// Takes the caller's request id or makes one, and gives it back with the answer. An answer whose
 /// extensions have the version that gave it is logged with that.
-pub async fn log(request: Request, next: Next) -> Response {
+pub async fn log(mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = request
         .headers()
         .get(REQUEST_ID)
         .cloned()
         .unwrap_or_else(fresh);
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
     let ready = response.extensions().get::<Arc<Ready>>();

@@ -12,7 +12,8 @@ use super::proto::model_metadata_response::TensorMetadata;
 use super::proto::repository_index_response::ModelIndex;
 use super::proto::*;
 use crate::registry::Ready;
-use crate::request::{Failure, Request};
+use crate::request::{Answer, Failure, Request};
+use crate::respond::{FALLBACK_REASON, SERVED_BY};
 use crate::statistics::Tally;
 
 /// Tensors come typed in `contents`, or all of them as bytes in `raw_input_contents`.
@@ -147,17 +148,31 @@ fn typed(datatype: Datatype, contents: InferTensorContents) -> Result<Vec<u8>, S
 }
 
 /// Answers in the form of the question: raw to raw, typed to typed. FP16 has no typed form.
-pub fn response(ready: &Ready, id: String, outputs: Vec<Tensor>, raw: bool) -> ModelInferResponse {
+/// `model` is the one that was asked. `raw`: whether the request had its tensors as bytes.
+pub fn response(model: String, id: String, answer: &mut Answer, raw: bool) -> ModelInferResponse {
+    let outputs = std::mem::take(&mut answer.outputs);
     let raw = raw
         || outputs
             .iter()
             .any(|output| output.datatype == Datatype::Fp16);
     let mut response = ModelInferResponse {
-        model_name: ready.model.to_string(),
-        model_version: ready.version.to_string(),
+        model_name: model,
         id,
         ..ModelInferResponse::default()
     };
+    if let Some(ready) = &answer.served_by {
+        response.model_name = ready.model.to_string();
+        response.model_version = ready.version.to_string();
+    }
+    if let Some(reason) = answer.fallback {
+        let mut parameter = |name: &str, text: String| {
+            let parameter_choice = Some(ParameterChoice::StringParam(text));
+            let parameter = InferParameter { parameter_choice };
+            response.parameters.insert(name.to_owned(), parameter);
+        };
+        parameter(FALLBACK_REASON, reason.word().to_owned());
+        parameter(SERVED_BY, answer.served_by());
+    }
     for output in outputs {
         let contents = (!raw).then(|| contents(&output));
         response.outputs.push(InferOutputTensor {
@@ -297,5 +312,16 @@ pub fn index_entry(entry: IndexEntry) -> ModelIndex {
         version: entry.version,
         state: entry.state,
         reason: entry.reason,
+    }
+}
+
+/// A parameter as a key.
+pub fn text(parameter: &InferParameter) -> Option<String> {
+    match parameter.parameter_choice.as_ref()? {
+        ParameterChoice::BoolParam(value) => Some(value.to_string()),
+        ParameterChoice::Int64Param(value) => Some(value.to_string()),
+        ParameterChoice::Uint64Param(value) => Some(value.to_string()),
+        ParameterChoice::StringParam(text) => Some(text.clone()),
+        ParameterChoice::DoubleParam(value) => Some(value.to_string()),
     }
 }

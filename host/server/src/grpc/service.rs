@@ -5,25 +5,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt as _};
-use tonic::{Request, Response, Status, Streaming};
+use http::HeaderMap;
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::convert;
 use super::proto::grpc_inference_service_server::GrpcInferenceService;
 use super::proto::*;
 use crate::app::App;
 use crate::registry::{Ready, ResolveError};
-use crate::request::{self, Failure};
+use crate::request::{self, Answer, Failure};
 use crate::rest::EXTENSIONS;
 use crate::rest::repository::{change, unsupported};
+use crate::route::{Asked, Peer, Route};
 
 /// gRPC's face of the server.
 pub struct Service {
     pub app: Arc<App>,
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+type Reply<T> = Result<Response<T>, Status>;
 
-fn ok<T>(message: T) -> Answer<T> {
+fn ok<T>(message: T) -> Reply<T> {
     Ok(Response::new(message))
 }
 
@@ -32,17 +35,17 @@ impl GrpcInferenceService for Service {
     type ModelStreamInferStream =
         Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
 
-    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Reply<ServerLiveResponse> {
         ok(ServerLiveResponse { live: true })
     }
 
-    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Reply<ServerReadyResponse> {
         ok(ServerReadyResponse {
             ready: self.app.is_ready(),
         })
     }
 
-    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Reply<ModelReadyResponse> {
         let request = request.into_inner();
         match self.resolve(&request.name, &request.version) {
             Ok(_) => ok(ModelReadyResponse { ready: true }),
@@ -56,7 +59,7 @@ impl GrpcInferenceService for Service {
     async fn server_metadata(
         &self,
         _: Request<ServerMetadataRequest>,
-    ) -> Answer<ServerMetadataResponse> {
+    ) -> Reply<ServerMetadataResponse> {
         ok(ServerMetadataResponse {
             name: "modelet".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -67,34 +70,40 @@ impl GrpcInferenceService for Service {
     async fn model_metadata(
         &self,
         request: Request<ModelMetadataRequest>,
-    ) -> Answer<ModelMetadataResponse> {
+    ) -> Reply<ModelMetadataResponse> {
         let request = request.into_inner();
         let ready = self.resolve(&request.name, &request.version)?;
         let versions = self.app.registry.versions(ready.model.as_str());
         ok(convert::metadata(&ready, versions))
     }
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        let deadline = self.deadline(&request);
-        let (response, ready) = infer(&self.app, request.into_inner(), deadline).await?;
-        let mut response = Response::new(response);
-        // For the log.
-        response.extensions_mut().insert(ready);
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Reply<ModelInferResponse> {
+        let (deadline, envelope) = (self.deadline(&request), Envelope::of(&request));
+        let request = request.into_inner();
+        let (response, answer) = infer(&self.app, &envelope, request, deadline).await?;
+        let mut headers = HeaderMap::new();
+        answer.tell(&mut headers);
+        let metadata = MetadataMap::from_headers(headers);
+        let mut response = Response::from_parts(metadata, response, Extensions::default());
+        if let Some(ready) = answer.served_by {
+            // For the log.
+            response.extensions_mut().insert(ready);
+        }
         Ok(response)
     }
 
     async fn model_stream_infer(
         &self,
         request: Request<Streaming<ModelInferRequest>>,
-    ) -> Answer<Self::ModelStreamInferStream> {
-        let app = self.app.clone();
+    ) -> Reply<Self::ModelStreamInferStream> {
+        let (app, envelope) = (self.app.clone(), Arc::new(Envelope::of(&request)));
         // A client that keeps its stream open must not keep the server from stopping.
         let requests = request.into_inner().take_until(app.drained());
         let answers = requests.then(move |request| {
-            let app = app.clone();
+            let (app, envelope) = (app.clone(), envelope.clone());
             async move {
                 let deadline = Instant::now() + app.config.request_timeout;
-                let answer = infer(&app, request?, deadline).await;
+                let answer = infer(&app, &envelope, request?, deadline).await;
                 // A request that fails is answered in its turn; the stream goes on.
                 Ok(match answer {
                     Ok((response, _)) => ModelStreamInferResponse {
@@ -114,7 +123,7 @@ impl GrpcInferenceService for Service {
     async fn model_config(
         &self,
         request: Request<ModelConfigRequest>,
-    ) -> Answer<ModelConfigResponse> {
+    ) -> Reply<ModelConfigResponse> {
         let request = request.into_inner();
         let ready = self.resolve(&request.name, &request.version)?;
         ok(ModelConfigResponse {
@@ -125,7 +134,7 @@ impl GrpcInferenceService for Service {
     async fn model_statistics(
         &self,
         request: Request<ModelStatisticsRequest>,
-    ) -> Answer<ModelStatisticsResponse> {
+    ) -> Reply<ModelStatisticsResponse> {
         let request = request.into_inner();
         let mut ready = self.app.registry.all_ready();
         if !request.name.is_empty() {
@@ -145,7 +154,7 @@ impl GrpcInferenceService for Service {
     async fn repository_index(
         &self,
         request: Request<RepositoryIndexRequest>,
-    ) -> Answer<RepositoryIndexResponse> {
+    ) -> Reply<RepositoryIndexResponse> {
         let index = self.app.registry.index(request.into_inner().ready);
         let models = index.into_iter().map(convert::index_entry).collect();
         ok(RepositoryIndexResponse { models })
@@ -154,7 +163,7 @@ impl GrpcInferenceService for Service {
     async fn repository_model_load(
         &self,
         request: Request<RepositoryModelLoadRequest>,
-    ) -> Answer<RepositoryModelLoadResponse> {
+    ) -> Reply<RepositoryModelLoadResponse> {
         let request = request.into_inner();
         if let Some(parameter) = request.parameters.keys().next() {
             return Err(unsupported(parameter).into());
@@ -166,7 +175,7 @@ impl GrpcInferenceService for Service {
     async fn repository_model_unload(
         &self,
         request: Request<RepositoryModelUnloadRequest>,
-    ) -> Answer<RepositoryModelUnloadResponse> {
+    ) -> Reply<RepositoryModelUnloadResponse> {
         let model = request.into_inner().model_name;
         change(self.app.clone(), move |app| app.unload(&model)).await?;
         ok(RepositoryModelUnloadResponse {})
@@ -204,24 +213,50 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
     })
 }
 
+/// What comes with a message, or with all messages of a stream.
+struct Envelope {
+    headers: HeaderMap,
+    peer: Option<Peer>,
+}
+
+impl Envelope {
+    fn of<T>(request: &Request<T>) -> Envelope {
+        Envelope {
+            headers: request.metadata().clone().into_headers(),
+            peer: request.extensions().get().copied(),
+        }
+    }
+}
+
 async fn infer(
     app: &App,
+    envelope: &Envelope,
     request: ModelInferRequest,
     deadline: Instant,
-) -> Result<(ModelInferResponse, Arc<Ready>), Failure> {
+) -> Result<(ModelInferResponse, Answer), Failure> {
     let start = Instant::now();
-    let ready = app
-        .registry
-        .resolve(&request.model_name, Some(&request.model_version))?;
-    let id = request.id.clone();
+    let found = app.registry.find(&request.model_name)?;
+    let route = {
+        let asked = Asked {
+            version: Some(&request.model_version),
+            headers: &envelope.headers,
+            parameter: &|name| convert::text(request.parameters.get(name)?),
+            peer: envelope.peer,
+        };
+        Route::new(app, found, &asked)
+    };
+    let (model, id) = (request.model_name.clone(), request.id.clone());
     let raw = !request.raw_input_contents.is_empty();
     let request = convert::request(request, deadline)?;
-    ready.statistics.compute_input.add(start.elapsed());
-    let answer = request::infer(app, &ready, request).await?;
+    let decoding = start.elapsed();
+    let mut answer = request::infer(app, route, request).await?;
     let start = Instant::now();
-    let response = convert::response(&ready, id, answer.outputs, raw);
-    ready.statistics.compute_output.add(start.elapsed());
-    Ok((response, ready))
+    let response = convert::response(model, id, &mut answer, raw);
+    if let Some(ready) = &answer.served_by {
+        ready.statistics.compute_input.add(decoding);
+        ready.statistics.compute_output.add(start.elapsed());
+    }
+    Ok((response, answer))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -10,20 +11,23 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use modelet_protocol::Signature;
 use modelet_protocol::rest::{
     Encoded, HEADER_LENGTH, InferRequest, InferResponse, decode_request, encode_response,
 };
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::named::Named;
 use crate::app::App;
-use crate::registry::Ready;
-use crate::request::{self, Failure, Request};
-use crate::respond::error;
+use crate::registry::{Found, Ready};
+use crate::request::{self, Answer, Failure, Request};
+use crate::respond::{FALLBACK_REASON, SERVED_BY, error};
+use crate::route::{Asked, Peer, Route};
 
 pub async fn infer(
     State(app): State<Arc<App>>,
     named: Named,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -31,8 +35,9 @@ pub async fn infer(
         let text = format!("the body is encoded as {encoding:?}; gzip, deflate and none are read");
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     }
-    match answer(&app, &named, &headers, body).await {
-        Ok((encoded, ready)) => respond(encoded, ready),
+    let peer = peer.map(|Extension(peer)| peer);
+    match answer(&app, &named, peer, &headers, body).await {
+        Ok((encoded, answer)) => respond(encoded, answer),
         Err(failure) => failure.into_response(),
     }
 }
@@ -40,45 +45,86 @@ pub async fn infer(
 async fn answer(
     app: &App,
     named: &Named,
+    peer: Option<Peer>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(Encoded, Arc<Ready>), Failure> {
+) -> Result<(Encoded, Answer), Failure> {
     let deadline = Instant::now() + app.config.request_timeout;
     // Before the body is read: a name that nobody serves costs no memory.
+    let found = app.registry.find(&named.model)?;
     let version = named.version.as_deref();
-    let ready = app.registry.resolve(&named.model, version)?;
+    let reader = reader(&found, version)?;
+    let signature = reader.as_ref().map(|ready| ready.signature());
     let body = read(body, app.config.body_bytes, deadline).await?;
 
     let start = Instant::now();
-    let mut decoded = decode_request(&body, json_length(headers)?, ready.signature())?;
+    let mut decoded = decode_request(
+        &body,
+        json_length(headers)?,
+        signature.unwrap_or(&Signature::default()),
+    )?;
     drop(body);
-    ready.statistics.compute_input.add(start.elapsed());
+    let route = {
+        let asked = Asked {
+            version,
+            headers,
+            parameter: &|name| text(decoded.parameters.get(name)?),
+            peer,
+        };
+        Route::new(app, found, &asked)
+    };
+    let decoding = start.elapsed();
 
     let request = Request {
         inputs: std::mem::take(&mut decoded.inputs),
         outputs: decoded.output_names(),
         deadline: shortened(deadline, &decoded),
     };
-    let answer = request::infer(app, &ready, request).await?;
+    let mut answer = request::infer(app, route, request).await?;
 
     let start = Instant::now();
-    let encoded = encode_response(&response(&ready, &decoded, answer.outputs), &decoded)
+    let response = response(named, &decoded, &mut answer);
+    let encoded = encode_response(&response, &decoded)
         .map_err(|error| Failure::Malformed(error.to_string()))?;
-    ready.statistics.compute_output.add(start.elapsed());
-    Ok((encoded, ready))
+    if let Some(ready) = &answer.served_by {
+        ready.statistics.compute_input.add(decoding);
+        ready.statistics.compute_output.add(start.elapsed());
+    }
+    Ok((encoded, answer))
 }
 
-fn response(
-    ready: &Ready,
-    request: &InferRequest,
-    outputs: Vec<modelet_protocol::Tensor>,
-) -> InferResponse {
+/// The version whose signature a raw body is read by. Where none is ready there must be others who
+/// may answer.
+fn reader(found: &Found, version: Option<&str>) -> Result<Option<Arc<Ready>>, Failure> {
+    match version {
+        Some(version) => Ok(Some(found.named(version)?)),
+        None if found.model().spec.fallback.chain.is_empty() => Ok(Some(found.any()?)),
+        None => Ok(found.any().ok()),
+    }
+}
+
+/// A parameter as a key.
+fn text(parameter: &Value) -> Option<String> {
+    match parameter {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(parameter.to_string()),
+        _ => None,
+    }
+}
+
+fn response(named: &Named, request: &InferRequest, answer: &mut Answer) -> InferResponse {
+    let mut parameters = Map::new();
+    if let Some(reason) = answer.fallback {
+        parameters.insert(FALLBACK_REASON.to_owned(), reason.word().into());
+        parameters.insert(SERVED_BY.to_owned(), answer.served_by().into());
+    }
+    let ready = answer.served_by.as_ref();
     InferResponse {
-        model_name: ready.model.to_string(),
-        model_version: Some(ready.version.to_string()),
+        model_name: ready.map_or(named.model.clone(), |ready| ready.model.to_string()),
+        model_version: ready.map(|ready| ready.version.to_string()),
         id: request.id.clone(),
-        parameters: Map::new(),
-        outputs,
+        parameters,
+        outputs: std::mem::take(&mut answer.outputs),
     }
 }
 
@@ -129,10 +175,8 @@ fn shortened(deadline: Instant, request: &InferRequest) -> Instant {
     }
 }
 
-fn respond(encoded: Encoded, ready: Arc<Ready>) -> Response {
+fn respond(encoded: Encoded, answer: Answer) -> Response {
     let mut response = Response::new(Body::from(encoded.body));
-    // For the log.
-    response.extensions_mut().insert(ready);
     let headers = response.headers_mut();
     match encoded.json_length {
         Some(length) => {
@@ -145,6 +189,11 @@ fn respond(encoded: Encoded, ready: Arc<Ready>) -> Response {
         None => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
+    }
+    answer.tell(headers);
+    if let Some(ready) = answer.served_by {
+        // For the log.
+        response.extensions_mut().insert(ready);
     }
     response
 }

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use modelet_policy::breaker::State as BreakerState;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{TEXT_FORMAT, TextEncoder};
 
@@ -94,10 +95,43 @@ fn families(app: &App) -> Vec<MetricFamily> {
         MetricType::GAUGE,
         waiting.collect(),
     ));
+    let breakers = ready.iter().filter_map(|ready| {
+        let state = match ready.breaker.state()? {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen { .. } => 1,
+            BreakerState::Open { .. } => 2,
+        };
+        Some(gauge(labels(ready), state))
+    });
+    families.push(family(
+        "modelet_breaker_state",
+        "0 closed, 1 half-open, 2 open",
+        MetricType::GAUGE,
+        breakers.collect(),
+    ));
+    families.push(fallbacks(app));
     families.push(states(app));
     // A family without a metric cannot be written.
     families.retain(|family| !family.get_metric().is_empty());
     families
+}
+
+fn fallbacks(app: &App) -> MetricFamily {
+    let hops = app.fallbacks.all().into_iter();
+    let metrics = hops.map(|((model, reason, to), count)| {
+        let labels = vec![
+            label("model", model.as_str()),
+            label("reason", reason),
+            label("to", &to),
+        ];
+        counter(labels, count)
+    });
+    family(
+        "modelet_fallbacks",
+        "Requests that somebody else answered than the version asked first",
+        MetricType::COUNTER,
+        metrics.collect(),
+    )
 }
 
 fn states(app: &App) -> MetricFamily {

@@ -8,3 +8,4 @@ mod modelet;
 mod repository;
 mod rest;
 mod served;
+mod stories;

@@ -1,0 +1,168 @@
+//! One attempt at an answer: validate → breaker → admit → call → guard → record.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use modelet_policy::guard::{Guards, Numbers};
+use modelet_policy::spec::ModelSpec;
+use modelet_protocol::rest::decode_request;
+use modelet_protocol::{Dimension, Signature, Tensor};
+use modelet_runtime::InferError;
+
+use crate::app::App;
+use crate::registry::Ready;
+use crate::request::{Answer, Failure, Request};
+
+/// A version that may answer, and what its model's `model.toml` asks of answers.
+pub struct Candidate {
+    pub ready: Arc<Ready>,
+    pub spec: Arc<ModelSpec>,
+}
+
+/// Asks one version. The last attempt takes the request's tensors, one before leaves them there.
+pub async fn attempt(
+    app: &App,
+    candidate: Candidate,
+    request: &mut Request,
+    is_last: bool,
+) -> Result<Answer, Failure> {
+    let Candidate { ready, spec } = candidate;
+    let watched = ready
+        .breaker
+        .begin(app.now())
+        .ok_or_else(|| Failure::BreakerOpen {
+            model: ready.model.to_string(),
+        })?;
+    let start = Instant::now();
+    let inputs = match is_last {
+        true => std::mem::take(&mut request.inputs),
+        false => request.inputs.clone(),
+    };
+    let answer = call(app, &ready, inputs, &request.outputs, request.deadline)
+        .await
+        .and_then(|outputs| guard(&spec.guards, outputs));
+    let tally = match &answer {
+        Ok(_) => &ready.statistics.success,
+        Err(_) => &ready.statistics.fail,
+    };
+    tally.add(start.elapsed());
+    match answer.as_ref().err().map(Failure::trigger) {
+        None => watched.end(app.now(), false),
+        Some(Some(trigger)) if trigger.counts_against_version() => watched.end(app.now(), true),
+        // It says nothing of the version: as if it had not been asked.
+        Some(_) => drop(watched),
+    }
+    Ok(Answer {
+        outputs: answer?,
+        served_by: Some(ready),
+        fallback: None,
+    })
+}
+
+async fn call(
+    app: &App,
+    ready: &Arc<Ready>,
+    inputs: Vec<Tensor>,
+    outputs: &[String],
+    deadline: Instant,
+) -> Result<Vec<Tensor>, Failure> {
+    let signature = ready.signature();
+    signature.check_inputs(&inputs)?;
+    signature.check_outputs(outputs.iter().map(String::as_str))?;
+    let rows = rows(signature, &inputs);
+
+    let start = Instant::now();
+    let deadline = ready
+        .timeout
+        .map_or(deadline, |timeout| deadline.min(start + timeout));
+    // The model's own limit first: a busy model's callers wait there and leave the server's
+    // places to other models.
+    let place = ready.admission.admit(deadline).await?;
+    let turn = app.admission.admit(deadline).await?;
+    ready.statistics.queue.add(start.elapsed());
+
+    let (called, wanted) = (ready.clone(), outputs.to_vec());
+    let (outputs, time) = tokio::task::spawn_blocking(move || {
+        // Held until the model is done, also when nobody waits for the answer any more.
+        let _held = (place, turn);
+        let start = Instant::now();
+        let outputs = called.modelet.infer(inputs, &wanted, deadline);
+        (outputs, start.elapsed())
+    })
+    .await
+    .map_err(|error| Failure::Internal(format!("the call was lost: {error}")))?;
+    record(ready, &outputs, rows, time);
+    Ok(outputs?)
+}
+
+fn record(ready: &Ready, outputs: &Result<Vec<Tensor>, InferError>, rows: u64, time: Duration) {
+    match outputs {
+        Ok(_) => ready.statistics.executed(rows, time),
+        Err(error) => tracing::warn!(
+            model = %ready.model,
+            version = %ready.version,
+            error = %error,
+            "an inference failed"
+        ),
+    }
+}
+
+fn guard(guards: &Guards, outputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
+    if guards.is_empty() {
+        return Ok(outputs);
+    }
+    let values: Vec<Vec<f64>> = outputs
+        .iter()
+        .map(|output| output.numbers().unwrap_or_default())
+        .collect();
+    let numbers: Vec<Numbers<'_>> = outputs
+        .iter()
+        .zip(&values)
+        .map(|(output, values)| Numbers {
+            name: &output.name,
+            columns: output.shape.last().map_or(1, |&size| size as usize),
+            values,
+        })
+        .collect();
+    guards.check(&numbers).map_err(Failure::Guarded)?;
+    Ok(outputs)
+}
+
+/// The outputs that `model.toml` gives for want of better ones, those of them that are wanted.
+pub fn static_answer(json: &str, request: &Request) -> Result<Answer, Failure> {
+    let mut outputs = static_outputs(json).map_err(Failure::Internal)?;
+    if !request.outputs.is_empty() {
+        outputs.retain(|output| request.outputs.contains(&output.name));
+    }
+    Ok(Answer {
+        outputs,
+        served_by: None,
+        fallback: None,
+    })
+}
+
+/// A list of tensors in the protocol's JSON.
+pub fn static_outputs(json: &str) -> Result<Vec<Tensor>, String> {
+    let nothing = Signature {
+        inputs: vec![],
+        outputs: vec![],
+    };
+    // Outputs are written as inputs are.
+    let as_request = format!(r#"{{"inputs":{json}}}"#);
+    let decoded = decode_request(as_request.as_bytes(), None, &nothing);
+    Ok(decoded.map_err(|error| error.to_string())?.inputs)
+}
+
+/// The size of the batch: the first dimension of the first input, where the model leaves it open.
+fn rows(signature: &Signature, inputs: &[Tensor]) -> u64 {
+    let Some(spec) = signature.inputs.first() else {
+        return 1;
+    };
+    match (
+        spec.shape.first(),
+        inputs.iter().find(|input| input.name == spec.name),
+    ) {
+        (Some(Dimension::Symbolic(_)), Some(input)) => input.shape.first().copied().unwrap_or(1),
+        _ => 1,
+    }
+}

@@ -1,0 +1,144 @@
+//! From what a request says of itself to the version that is asked first.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::COOKIE;
+use modelet_policy::fallback::Target;
+use modelet_policy::routing::{self, Sticky};
+
+use crate::app::App;
+use crate::attempt::Candidate;
+use crate::connection::REQUEST_ID;
+use crate::registry::{Found, Ready, ResolveError};
+use crate::request::Failure;
+
+/// Names a version, or a label, where the path does not.
+const VERSION_HEADER: &str = "modelet-version";
+
+/// The address that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// What a request says of itself, beside its tensors.
+pub struct Asked<'a> {
+    /// What its path or its message names.
+    pub version: Option<&'a str>,
+    pub headers: &'a HeaderMap,
+    pub parameter: &'a dyn Fn(&str) -> Option<String>,
+    pub peer: Option<Peer>,
+}
+
+/// A request's model, and who is asked first.
+pub struct Route {
+    pub found: Found,
+    pub first: Result<Arc<Ready>, Failure>,
+    /// Whether the caller chose the version, and so wants no other.
+    pub pinned: bool,
+}
+
+impl Route {
+    pub fn new(app: &App, found: Found, asked: &Asked<'_>) -> Route {
+        let header = |name: &str| asked.headers.get(name)?.to_str().ok();
+        let named = asked.version.filter(|version| !version.is_empty());
+        if let Some(version) = named.or_else(|| header(VERSION_HEADER)) {
+            let first = found.named(version).map_err(Failure::from);
+            return Route {
+                first,
+                found,
+                pinned: true,
+            };
+        }
+        let now = app.now();
+        let willing = |ready: &&Arc<Ready>| ready.breaker.is_willing(now);
+        let willing = found.model().ready().filter(willing);
+        let versions: Vec<_> = willing.map(|ready| ready.version).collect();
+        let spec = &found.model().spec;
+        let routed = routing::route(spec, versions.iter().copied(), header, key(&found, asked));
+        let first = match routed {
+            Some((version, _)) => found.ready(version).map_err(Failure::from),
+            None => Err(nobody(&found)),
+        };
+        Route {
+            first,
+            found,
+            pinned: false,
+        }
+    }
+}
+
+/// Who stands for `target` of the model's plan at this moment.
+pub fn candidate(app: &App, found: &Found, target: &Target) -> Result<Candidate, Failure> {
+    let of = |found: &Found, ready: Result<Arc<Ready>, ResolveError>| -> Result<_, Failure> {
+        Ok(Candidate {
+            ready: ready?,
+            spec: found.model().spec.clone(),
+        })
+    };
+    match target {
+        Target::Version(version) => of(found, found.ready(*version)),
+        Target::Model { name, version } => {
+            let other = app.registry.find(name.as_str())?;
+            let ready = match version {
+                Some(version) => other.ready(*version),
+                None => other.default(),
+            };
+            of(&other, ready)
+        }
+        Target::Static(_) => Err(Failure::Internal("a static answer is nobody's".to_owned())),
+    }
+}
+
+/// Why no version may be asked.
+fn nobody(found: &Found) -> Failure {
+    match found.default() {
+        Ok(ready) => Failure::BreakerOpen {
+            model: ready.model.to_string(),
+        },
+        Err(error) => Failure::Resolve(error),
+    }
+}
+
+/// The number that decides between weights.
+fn key(found: &Found, asked: &Asked<'_>) -> u64 {
+    let traffic = &found.model().spec.traffic;
+    if traffic.weights.is_empty() {
+        return 0;
+    }
+    let header = |name: &str| Some(asked.headers.get(name)?.as_bytes().to_vec());
+    let sticky = traffic.sticky.as_ref().and_then(|sticky| match sticky {
+        Sticky::Header(name) => header(name),
+        Sticky::Cookie(name) => cookie(asked.headers, name),
+        Sticky::Parameter(name) => (asked.parameter)(name).map(String::into_bytes),
+        Sticky::Client => asked.peer.map(|peer| peer.0.to_string().into_bytes()),
+    });
+    let key = sticky.or_else(|| header(REQUEST_ID)).unwrap_or_default();
+    routing::hash(&traffic.salt, &key)
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
+    let mut cookies = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
+    let found = cookies.find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))?;
+    Some(found.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, "a=1; user=anna".parse().unwrap());
+        headers.append(COOKIE, "username=b; z=".parse().unwrap());
+        let found = |name| cookie(&headers, name);
+        assert_eq!(found("user").as_deref(), Some(&b"anna"[..]));
+        assert_eq!(found("z").as_deref(), Some(&b""[..]));
+        assert_eq!(found("use"), None);
+    }
+}
