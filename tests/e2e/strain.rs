@@ -54,6 +54,23 @@ fn a_model_that_takes_too_long_is_stopped_and_the_next_is_answered() {
 }
 
 #[test]
+fn a_quick_model_that_takes_long_for_once_still_answers() {
+    let Some(server) = serve(&["labour"]) else {
+        return;
+    };
+    let ask = |n: usize| infer(&server, "labour", json!([ones("x", &[n, 1])]));
+    for _ in 0..20 {
+        assert_eq!(ask(1).status, 200);
+    }
+    // Tens of milliseconds, and then more than there are.
+    assert_eq!(ask(250).status, 200);
+    for _ in 0..50 {
+        assert_eq!(ask(1).status, 200);
+    }
+    ask(1500).check_error(504, "deadline");
+}
+
+#[test]
 fn a_model_that_wants_more_memory_than_it_may_have_is_stopped() {
     let Some(server) = serve(&["table"]) else {
         return;

@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::attempt::static_outputs;
 use crate::breaker::Breaker;
 use crate::config::Config;
+use crate::pace::Pace;
 use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State};
 use crate::statistics::Fallbacks;
 use file::File;
@@ -329,6 +330,7 @@ impl App {
                         .unwrap_or_default(),
                     admission: Arc::new(Admission::new(concurrency, queue)),
                     breaker: Breaker::new(spec.breaker.clone(), name, version),
+                    pace: Pace::default(),
                     timeout: spec.limits.timeout,
                 });
                 Entry {

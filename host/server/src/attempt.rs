@@ -9,7 +9,9 @@ use modelet_protocol::rest::decode_request;
 use modelet_protocol::{Dimension, Signature, Tensor};
 use modelet_runtime::InferError;
 
+use crate::admission::Permit;
 use crate::app::App;
+use crate::pace;
 use crate::registry::Ready;
 use crate::request::{Answer, Failure, Request};
 
@@ -81,18 +83,57 @@ async fn call(
     let turn = app.admission.admit(deadline).await?;
     ready.statistics.queue.add(start.elapsed());
 
-    let (called, wanted) = (ready.clone(), outputs.to_vec());
-    let (outputs, time) = tokio::task::spawn_blocking(move || {
-        // Held until the model is done, also when nobody waits for the answer any more.
-        let _held = (place, turn);
-        let start = Instant::now();
-        let outputs = called.modelet.infer(inputs, &wanted, deadline);
-        (outputs, start.elapsed())
-    })
-    .await
-    .map_err(|error| Failure::Internal(format!("the call was lost: {error}")))?;
+    let held = (place, turn);
+    let (outputs, time) = match run_here(ready, &inputs, outputs, deadline) {
+        Some(ran) => ran,
+        None => run_elsewhere(ready, inputs, outputs, deadline, held).await?,
+    };
     record(ready, &outputs, rows, time);
     Ok(outputs?)
+}
+
+type Ran = (Result<Vec<Tensor>, InferError>, Duration);
+
+/// Runs a quick version on this thread. `None`: it is not quick, or was not this time.
+fn run_here(ready: &Ready, inputs: &[Tensor], wanted: &[String], deadline: Instant) -> Option<Ran> {
+    let size: usize = inputs.iter().map(|input| input.data.len()).sum();
+    if !ready.pace.is_quick() || size > pace::QUICK_INPUT_BYTES {
+        return None;
+    }
+    let start = Instant::now();
+    let patience = start + pace::PATIENCE;
+    let ran = ready
+        .modelet
+        .infer(inputs.to_vec(), wanted, deadline.min(patience));
+    let time = start.elapsed();
+    ready.pace.record(time);
+    match ran {
+        Err(InferError::DeadlineExceeded) if patience < deadline => None,
+        ran => Some((ran, time)),
+    }
+}
+
+/// Runs it on a thread that may block.
+async fn run_elsewhere(
+    ready: &Arc<Ready>,
+    inputs: Vec<Tensor>,
+    wanted: &[String],
+    deadline: Instant,
+    held: (Permit, Permit),
+) -> Result<Ran, Failure> {
+    let (called, wanted) = (ready.clone(), wanted.to_vec());
+    let call = move || {
+        // Until the model is done, also when nobody waits for the answer any more.
+        let _held = held;
+        let start = Instant::now();
+        let outputs = called.modelet.infer(inputs, &wanted, deadline);
+        let time = start.elapsed();
+        called.pace.record(time);
+        (outputs, time)
+    };
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|error| Failure::Internal(format!("the call was lost: {error}")))
 }
 
 fn record(ready: &Ready, outputs: &Result<Vec<Tensor>, InferError>, rows: u64, time: Duration) {

@@ -18,6 +18,7 @@ mod breaker;
 mod config;
 mod connection;
 mod grpc;
+mod pace;
 mod registry;
 mod request;
 mod respond;

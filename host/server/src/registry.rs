@@ -17,6 +17,7 @@ use modelet_runtime::Modelet;
 
 use crate::admission::Admission;
 use crate::breaker::Breaker;
+use crate::pace::Pace;
 use crate::statistics::Statistics;
 
 /// A version that answers.
@@ -27,6 +28,7 @@ pub struct Ready {
     pub statistics: Arc<Statistics>,
     pub admission: Arc<Admission>,
     pub breaker: Breaker,
+    pub pace: Pace,
     pub timeout: Option<Duration>,
 }
 

@@ -7,6 +7,7 @@ mod builds;
 mod calls;
 mod connection;
 mod load;
+mod policy;
 mod process;
 mod serving;
 mod soak;
@@ -83,6 +84,7 @@ fn main() -> Result<()> {
         python: python.into(),
     };
     let mut table = Table::new();
+    policy::measure(&mut table)?;
     builds::measure(&bench, &mut table)?;
     calls::measure(&bench, &mut table)?;
     serving::measure(&bench, &mut table)?;
