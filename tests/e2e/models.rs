@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use modelet_protocol::golden;
+use modelet_protocol::{Datatype, Tensor, golden};
 use modelet_runtime::{Config, Engine, Limits, Modelet};
 
 use crate::built;
@@ -37,6 +37,22 @@ fn magika_answers_its_golden_cases() {
 #[test]
 fn mobilenet_answers_its_golden_cases() {
     check("mobilenet");
+}
+
+#[test]
+fn no_image_at_all_has_no_scores() {
+    if golden_file("mobilenet").is_none() {
+        return;
+    }
+    let nothing = Tensor {
+        name: "image".to_owned(),
+        datatype: Datatype::Fp32,
+        shape: vec![0, 3, 224, 224],
+        data: vec![],
+    };
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let answer = load("mobilenet", false).infer(vec![nothing], &[], deadline);
+    assert_eq!(answer.unwrap()[0].shape, [0, 1000]);
 }
 
 #[test]

@@ -69,17 +69,19 @@ fn keeps_items_apart(model: &TypedModel, node: &TypedNode, symbol: &Symbol) -> T
             .collect()
     };
     let (given, made) = (places(&given), places(&made));
-    if given
-        .iter()
-        .chain(&made)
-        .all(|place| *place == Place::Nowhere)
-    {
+    let has_batch = |place: &Place| *place != Place::Nowhere;
+    if !given.iter().chain(&made).any(has_batch) {
         return Ok(true);
     }
     if made.iter().any(|place| *place != Place::First) || given.contains(&Place::Elsewhere) {
         return Ok(false);
     }
-    let op = node.op();
+    works_by_item(node.op(), &given)
+}
+
+/// Whether an operation on inputs whose batch is in these places, with its results' batch first,
+/// computes each item from the same item.
+fn works_by_item(op: &dyn Op, given: &[Place]) -> TractResult<bool> {
     let only_first_has_batch = given.iter().skip(1).all(|place| *place == Place::Nowhere);
     let pools = |spec: &PoolSpec| spec.data_format.has_n() && only_first_has_batch;
     Ok(if let Some(conv) = op.downcast_ref::<Conv>() {
@@ -95,7 +97,7 @@ fn keeps_items_apart(model: &TypedModel, node: &TypedNode, symbol: &Symbol) -> T
     } else if let Some(softmax) = op.downcast_ref::<Softmax>() {
         !softmax.axes.contains(&0)
     } else if let Some(product) = op.downcast_ref::<EinSum>() {
-        multiplies_items(product, &given)?
+        multiplies_items(product, given)?
     } else if let Some(concat) = op.downcast_ref::<TypedConcat>() {
         concat.axis != 0
     } else if let Some(slice) = op.downcast_ref::<Slice>() {

@@ -103,6 +103,7 @@ pub struct Plan<'a> {
     left: std::slice::Iter<'a, Target>,
     on: &'a [Trigger],
     asked: Option<Version>,
+    begun: bool,
 }
 
 impl Fallback {
@@ -112,6 +113,7 @@ impl Fallback {
             left: self.chain.iter(),
             on: &self.on,
             asked,
+            begun: false,
         }
     }
 }
@@ -124,12 +126,14 @@ impl<'a> Plan<'a> {
             .any(|target| !is_asked(target, self.asked))
     }
 
-    /// The next attempt after one that ended with `trigger`, if that leads on and there is time.
-    /// A version that failed already is not asked again.
+    /// The next attempt after one that ended with `trigger`, if there is time. The trigger decides
+    /// whether the version that was asked is given up; from then on the chain is followed to its
+    /// end. A version that failed already is not asked again.
     pub fn next(&mut self, trigger: Trigger, time_left: Duration) -> Option<&'a Target> {
-        if time_left.is_zero() || !self.on.contains(&trigger) {
+        if time_left.is_zero() || !(self.begun || self.on.contains(&trigger)) {
             return None;
         }
+        self.begun = true;
         let asked = self.asked;
         self.left.find(|target| !is_asked(target, asked))
     }
@@ -182,6 +186,15 @@ mod tests {
         assert_eq!(plan.next(Trigger::Trap, SECOND), None);
         assert_eq!(plan.next(Trigger::Guard, Duration::ZERO), None);
         assert!(plan.next(Trigger::Guard, SECOND).is_some());
+    }
+
+    #[test]
+    fn once_begun_the_chain_is_followed_for_any_reason() {
+        let fallback = fallback(&[Trigger::Trap]);
+        let mut plan = fallback.plan(None);
+        assert!(plan.next(Trigger::Trap, SECOND).is_some());
+        assert!(plan.next(Trigger::Load, SECOND).is_some());
+        assert_eq!(plan.next(Trigger::Load, Duration::ZERO), None);
     }
 
     proptest! {

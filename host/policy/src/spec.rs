@@ -260,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_readme_shows_is_right() {
+        let readme = include_str!("../../../README.md");
+        let mut blocks = readme.split("```toml\n").skip(1);
+        let shown = blocks.find(|block| block.starts_with("[versions]"));
+        let (shown, _) = shown.unwrap().split_once("```").unwrap();
+        let spec = ModelSpec::parse(shown).unwrap();
+        assert_eq!(spec.traffic.weights.len(), 2);
+        assert_eq!(spec.fallback.chain.len(), 3);
+        assert_eq!(spec.guards.confidence.len(), 1);
+    }
+
+    #[test]
     fn traffic_and_protection_are_read() {
         let spec = ModelSpec::parse(
             "[labels]\nstable = 1\ncanary = 2\n[traffic]\nweights = { stable = 99.5, 2 = 0.5 }\n\
@@ -304,6 +316,8 @@ mod tests {
         let weights = |text: &str| format!("[traffic]\nweights = {{ {text} }}");
         check_errors(&weights("1 = 90"), &["are 90 together"]);
         check_errors(&weights("1 = 101"), &["percentage"]);
+        let elsewhere = format!("versions.serve = []\n{}", weights("1 = 90"));
+        check_errors(&elsewhere, &["lists no version", "are 90 together"]);
         check_errors(
             &weights("1 = 0.001, 2 = 99.999"),
             &["percentage", "percentage"],

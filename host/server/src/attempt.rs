@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use modelet_policy::fallback::Trigger;
 use modelet_policy::guard::{Guards, Numbers};
 use modelet_policy::spec::ModelSpec;
 use modelet_protocol::rest::decode_request;
@@ -43,16 +44,20 @@ pub async fn attempt(
     let answer = call(app, &ready, inputs, &request.outputs, request.deadline)
         .await
         .and_then(|outputs| guard(&spec.guards, outputs));
-    let tally = match &answer {
-        Ok(_) => &ready.statistics.success,
-        Err(_) => &ready.statistics.fail,
-    };
-    tally.add(start.elapsed());
-    match answer.as_ref().err().map(Failure::trigger) {
-        None => watched.end(app.now(), false),
-        Some(Some(trigger)) if trigger.counts_against_version() => watched.end(app.now(), true),
-        // It says nothing of the version: as if it had not been asked.
-        Some(_) => drop(watched),
+    match &answer {
+        Ok(_) => {
+            ready.statistics.success.add(start.elapsed());
+            watched.end(app.now(), false);
+        }
+        Err(failure) => {
+            ready.statistics.fail.add(start.elapsed());
+            let trigger = failure.trigger();
+            match trigger.is_some_and(Trigger::counts_against_version) {
+                true => watched.end(app.now(), true),
+                // It says nothing of the version: as if it had not been asked.
+                false => drop(watched),
+            }
+        }
     }
     Ok(Answer {
         outputs: answer?,
@@ -184,13 +189,9 @@ pub fn static_answer(json: &str, request: &Request) -> Result<Answer, Failure> {
 
 /// A list of tensors in the protocol's JSON.
 pub fn static_outputs(json: &str) -> Result<Vec<Tensor>, String> {
-    let nothing = Signature {
-        inputs: vec![],
-        outputs: vec![],
-    };
     // Outputs are written as inputs are.
     let as_request = format!(r#"{{"inputs":{json}}}"#);
-    let decoded = decode_request(as_request.as_bytes(), None, &nothing);
+    let decoded = decode_request(as_request.as_bytes(), None, &Signature::default());
     Ok(decoded.map_err(|error| error.to_string())?.inputs)
 }
 

@@ -255,7 +255,7 @@ impl Found {
         }
     }
 
-    fn not_ready(&self, reason: Option<&str>) -> ResolveError {
+    pub fn not_ready(&self, reason: Option<&str>) -> ResolveError {
         ResolveError::NotReady {
             model: self.name.to_string(),
             reason: reason
@@ -276,7 +276,7 @@ impl Model {
     }
 
     /// The first reason there is for not being ready.
-    fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<&str> {
         let of_versions = self.versions.values().find_map(|entry| match &entry.state {
             State::Unavailable(reason) => Some(reason.as_str()),
             State::Loading => Some("it is being loaded"),

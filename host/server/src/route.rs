@@ -53,12 +53,18 @@ impl Route {
         let now = app.now();
         let willing = |ready: &&Arc<Ready>| ready.breaker.is_willing(now);
         let willing = found.model().ready().filter(willing);
-        let versions: Vec<_> = willing.map(|ready| ready.version).collect();
+        let willing: Vec<_> = willing.map(|ready| ready.version).collect();
+        let key = key(&found, asked);
         let spec = &found.model().spec;
-        let routed = routing::route(spec, versions.iter().copied(), header, key(&found, asked));
+        let routed = routing::route(spec, willing.iter().copied(), header, key);
         let first = match routed {
             Some((version, _)) => found.ready(version).map_err(Failure::from),
-            None => Err(nobody(&found)),
+            None => {
+                let ready = found.model().ready().map(|ready| ready.version);
+                let ready: Vec<_> = ready.collect();
+                let kept_away = routing::route(spec, ready.iter().copied(), header, key);
+                Err(nobody(&found, kept_away.is_some()))
+            }
         };
         Route {
             first,
@@ -90,14 +96,16 @@ pub fn candidate(app: &App, found: &Found, target: &Target) -> Result<Candidate,
     }
 }
 
-/// Why no version may be asked.
-fn nobody(found: &Found) -> Failure {
-    match found.default() {
-        Ok(ready) => Failure::BreakerOpen {
-            model: ready.model.to_string(),
-        },
-        Err(error) => Failure::Resolve(error),
+/// Why no version may be asked: one is kept away by its breaker, or none is ready.
+fn nobody(found: &Found, kept_away: bool) -> Failure {
+    if kept_away {
+        return Failure::BreakerOpen {
+            model: found.name.to_string(),
+        };
     }
+    let reason = found.model().reason();
+    let reason = reason.unwrap_or("no version that has a weight is loaded");
+    found.not_ready(Some(reason)).into()
 }
 
 /// The number that decides between weights.

@@ -31,16 +31,17 @@ pub fn fuzz(seconds: u32) -> Result<()> {
             "target/fuzz",
         ])
         .env("RUSTFLAGS", COVERAGE))?;
+    let failures = "target/fuzz/failures";
+    fs::create_dir_all(root().join(failures)).context(failures)?;
     for target in TARGETS {
         let program = root().join(format!("target/fuzz/{host}/release/{target}"));
         let found = format!("target/fuzz/corpus/{target}");
         fs::create_dir_all(root().join(&found)).with_context(|| found.clone())?;
-        fs::create_dir_all(root().join("target/fuzz/failures"))?;
         let mut fuzzer = command(&program);
         fuzzer
             .args([&found, &format!("tests/fuzz/corpus/{target}")])
             .arg(format!("-max_total_time={seconds}"))
-            .arg(format!("-artifact_prefix=target/fuzz/failures/{target}-"))
+            .arg(format!("-artifact_prefix={failures}/{target}-"))
             .args([
                 "-seed=1",
                 "-timeout=10",

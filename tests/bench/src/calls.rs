@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use modelet_builder::zeros;
 use modelet_protocol::{Dimension, Tensor};
 use modelet_runtime::{Config, Engine, Limits, Modelet};
 use wasmtime::Store;
@@ -82,7 +83,7 @@ fn calls(engine: &Engine, bench: &Bench, model: &Model) -> Result<(Duration, Dur
         engine.load(&component, limits)
     };
     let (fresh, reused) = (load(false)?, load(true)?);
-    let inputs = inputs(&fresh);
+    let inputs = zeros(&fresh.facts().metadata.signature);
     let deadline = Instant::now() + Duration::from_secs(600);
     let call = |modelet: &Modelet| {
         modelet.infer(inputs.clone(), &[], deadline)?;
@@ -102,30 +103,6 @@ fn calls(engine: &Engine, bench: &Bench, model: &Model) -> Result<(Duration, Dur
         median(|| call(&reused))?,
         median(native_call)?,
     ))
-}
-
-/// A tensor of zeros for each input, symbolic dimensions being 1.
-fn inputs(modelet: &Modelet) -> Vec<Tensor> {
-    let zero = |spec: &modelet_protocol::TensorSpec| {
-        let shape: Vec<u64> = spec.shape.iter().map(size).collect();
-        let count: u64 = shape.iter().product();
-        let size = spec.datatype.size_bytes().unwrap_or(4) as u64;
-        Tensor {
-            name: spec.name.clone(),
-            datatype: spec.datatype,
-            shape,
-            data: vec![0; (count * size) as usize],
-        }
-    };
-    let signature = &modelet.facts().metadata.signature;
-    signature.inputs.iter().map(zero).collect()
-}
-
-fn size(dimension: &Dimension) -> u64 {
-    match dimension {
-        Dimension::Fixed(size) => *size,
-        Dimension::Symbolic(_) => 1,
-    }
 }
 
 /// What the modelet was built with, so that the native engine optimises the same graph.

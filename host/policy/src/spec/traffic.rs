@@ -112,7 +112,7 @@ fn weights(
     errors: &mut Vec<String>,
 ) -> BTreeMap<Version, u32> {
     let mut weights = BTreeMap::new();
-    let is_empty = typed.is_empty();
+    let (is_empty, errors_before) = (typed.is_empty(), errors.len());
     for (text, percent) in typed {
         let parts = percent * f64::from(WHOLE) / 100.0;
         if !(0.0..=f64::from(WHOLE)).contains(&parts) || (parts - parts.round()).abs() > 1e-6 {
@@ -130,7 +130,7 @@ fn weights(
         }
     }
     let total: u64 = weights.values().map(|&weight| u64::from(weight)).sum();
-    if !is_empty && errors.is_empty() && total != u64::from(WHOLE) {
+    if !is_empty && errors.len() == errors_before && total != u64::from(WHOLE) {
         let percent = total as f64 * 100.0 / f64::from(WHOLE);
         errors.push(format!(
             "traffic.weights are {percent} together and not 100"

@@ -78,8 +78,8 @@ impl GrpcInferenceService for Service {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Reply<ModelInferResponse> {
-        let (deadline, envelope) = (self.deadline(&request), Envelope::of(&request));
-        let request = request.into_inner();
+        let deadline = self.deadline(&request);
+        let (envelope, request) = Envelope::open(request);
         let (response, answer) = infer(&self.app, &envelope, request, deadline).await?;
         let mut headers = HeaderMap::new();
         answer.tell(&mut headers);
@@ -96,9 +96,11 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Reply<Self::ModelStreamInferStream> {
-        let (app, envelope) = (self.app.clone(), Arc::new(Envelope::of(&request)));
+        let app = self.app.clone();
+        let (envelope, requests) = Envelope::open(request);
+        let envelope = Arc::new(envelope);
         // A client that keeps its stream open must not keep the server from stopping.
-        let requests = request.into_inner().take_until(app.drained());
+        let requests = requests.take_until(app.drained());
         let answers = requests.then(move |request| {
             let (app, envelope) = (app.clone(), envelope.clone());
             async move {
@@ -220,11 +222,13 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn of<T>(request: &Request<T>) -> Envelope {
-        Envelope {
-            headers: request.metadata().clone().into_headers(),
-            peer: request.extensions().get().copied(),
-        }
+    fn open<T>(request: Request<T>) -> (Envelope, T) {
+        let (metadata, extensions, message) = request.into_parts();
+        let envelope = Envelope {
+            headers: metadata.into_headers(),
+            peer: extensions.get().copied(),
+        };
+        (envelope, message)
     }
 }
 

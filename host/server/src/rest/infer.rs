@@ -64,15 +64,7 @@ async fn answer(
         signature.unwrap_or(&Signature::default()),
     )?;
     drop(body);
-    let route = {
-        let asked = Asked {
-            version,
-            headers,
-            parameter: &|name| text(decoded.parameters.get(name)?),
-            peer,
-        };
-        Route::new(app, found, &asked)
-    };
+    let route = route(app, found, version, headers, &decoded, peer);
     let decoding = start.elapsed();
 
     let request = Request {
@@ -91,6 +83,23 @@ async fn answer(
         ready.statistics.compute_output.add(start.elapsed());
     }
     Ok((encoded, answer))
+}
+
+fn route(
+    app: &App,
+    found: Found,
+    version: Option<&str>,
+    headers: &HeaderMap,
+    request: &InferRequest,
+    peer: Option<Peer>,
+) -> Route {
+    let asked = Asked {
+        version,
+        headers,
+        parameter: &|name| text(request.parameters.get(name)?),
+        peer,
+    };
+    Route::new(app, found, &asked)
 }
 
 /// The version whose signature a raw body is read by. Where none is ready there must be others who

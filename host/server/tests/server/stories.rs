@@ -182,6 +182,17 @@ fn a_version_that_is_broken_on_disk_is_covered_by_another() {
 }
 
 #[test]
+fn a_weight_on_a_version_that_is_not_loaded_is_no_open_breaker() {
+    let served = served(config(), Behaviour::Echo, "traffic.weights = { 3 = 100 }");
+    ask(&served, &[]).check_error(503, "is not ready: no version that has a weight is loaded");
+    let spec = "traffic.weights = { 3 = 100 }\n\
+                fallback = { chain = [{ version = 9 }, { version = 1 }], on = [\"load\"] }";
+    served.put("m/model.toml", spec.as_bytes());
+    served.app.refresh();
+    assert_eq!(by(&ask(&served, &[])), ("m/1".to_owned(), Some("load")));
+}
+
+#[test]
 fn a_sticky_key_stays_with_its_version_and_weights_share_the_keys_out() {
     let spec = "[traffic]\nweights = { 1 = 80, 2 = 20 }\nsticky = { header = \"X-User\" }";
     let served = served(config(), Behaviour::Echo, spec);
