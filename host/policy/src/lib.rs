@@ -9,10 +9,13 @@
 )]
 
 pub mod breaker;
+pub mod condition;
 pub mod fallback;
 pub mod guard;
 pub mod names;
+pub mod rollout;
 pub mod routing;
 pub mod spec;
+pub mod statistics;
 pub mod units;
 pub mod versions;

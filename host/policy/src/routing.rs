@@ -27,6 +27,23 @@ pub struct Traffic {
     pub salt: String,
     /// Looked at in order, before the weights.
     pub rules: Vec<Rule>,
+    pub mirror: Option<Mirror>,
+}
+
+/// A version that answers some requests too, and nobody sees what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    pub version: Version,
+    /// Of [`WHOLE`].
+    pub parts: u32,
+}
+
+impl Mirror {
+    /// Whether the request with this key is one of them.
+    pub fn takes(&self, key_hash: u64) -> bool {
+        // Of another draw than the weights', so that mirrored keys are not those of one version.
+        unit(mix(!key_hash)) * f64::from(WHOLE) < f64::from(self.parts)
+    }
 }
 
 /// Where the key of a request is found. Where it is missing, the request's own id is the key.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::fallback::Fallback;
 use crate::guard::Guards;
 use crate::names::Version;
+use crate::rollout::strategy::{self, Strategy};
 use crate::routing::Traffic;
 use crate::{breaker, units};
 
@@ -30,6 +31,8 @@ pub struct ModelSpec {
     /// `None`: every request is let through.
     pub breaker: Option<breaker::Limits>,
     pub guards: Guards,
+    /// How a new version takes over, where `start` does not say otherwise.
+    pub strategy: Option<Strategy>,
     pub limits: Limits,
     /// Keep an instance between requests instead of starting a fresh one for each.
     pub reuse: bool,
@@ -84,6 +87,7 @@ struct Typed {
     fallback: protection::TypedFallback,
     breaker: Option<protection::TypedBreaker>,
     guards: protection::TypedGuards,
+    strategy: strategy::Typed,
     limits: TypedLimits,
     instances: TypedInstances,
 }
@@ -133,6 +137,7 @@ impl ModelSpec {
                 .breaker
                 .map(|typed| protection::breaker(typed, &mut errors)),
             guards: protection::guards(typed.guards, &mut errors),
+            strategy: strategy::read(typed.strategy, &mut errors),
             labels,
             limits: limits(typed.limits, &mut errors),
             reuse: typed.instances.reuse,

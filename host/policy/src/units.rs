@@ -15,13 +15,14 @@ pub fn bytes(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
-/// `30s`
+/// `30s`, `250ms`, `5m` or `24h`.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     match unit {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
         _ => None,
     }
 }

@@ -92,6 +92,7 @@ pub fn traffic(typed: Typed, labels: &Labels, errors: &mut Vec<String>) -> Traff
             TypedSticky::Client(is) => is.then_some(Sticky::Client),
         }),
         salt: typed.salt,
+        mirror: None,
         rules: typed
             .rules
             .into_iter()
