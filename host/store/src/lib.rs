@@ -1,4 +1,5 @@
-//! The model repository: `<repository>/<model>/<version>/model.wasm` and `<model>/model.toml`.
+//! The model repository, `<repository>/<model>/<version>/model.wasm` and `<model>/model.toml`, and the
+//! state that outlives a process, in a database.
 //!
 //! Absences: no wasmtime, no HTTP; artifacts are bytes here.
 
@@ -8,7 +9,9 @@
 )]
 
 mod repository;
+mod state;
 
 pub use repository::{
     ARTIFACT, ArtifactFile, Listing, ModelEntry, Problem, Repository, Stamp, StoreError,
 };
+pub use state::{Entry, Joined, MEMORY, Prediction, Saved, State, StateError};
