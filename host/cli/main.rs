@@ -6,6 +6,7 @@ mod cache;
 mod input;
 mod inspect;
 mod npy;
+mod rollout;
 mod run;
 mod serve;
 mod settings;
@@ -31,6 +32,7 @@ enum Command {
     Run(run::Arguments),
     Bench(bench::Arguments),
     Serve(serve::Arguments),
+    Rollout(rollout::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Rollout(arguments) => rollout::rollout(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! A server over a repository or over single files.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use modelet_runtime::{Config, Engine};
 use modelet_server::App;
+use modelet_store::State;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -16,6 +17,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cache::Cache;
 use crate::settings::{LogFormat, Settings};
+
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090);
 
 /// Serve modelets over the Open Inference Protocol, REST and gRPC on one port
 #[derive(clap::Args)]
@@ -26,6 +29,13 @@ pub struct Arguments {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Address and port of the admin API [default: 127.0.0.1:8090]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Keep rollouts in this database, sqlite:FILE or postgres://… [default:
+    /// .modelet/state.sqlite in the first repository]
+    #[arg(long, value_name = "URL")]
+    state: Option<String>,
     /// Read settings from this file, modelet.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -41,8 +51,17 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
     start_log(settings.log)?;
     let app = app(arguments, &settings)?;
     let address = arguments.listen.unwrap_or(settings.listen);
+    let admin = arguments.admin.or(settings.admin);
+    if let Some(admin) = admin.filter(|admin| !admin.ip().is_loopback())
+        && settings.server.tokens.is_empty()
+    {
+        bail!(
+            "the admin API listens on {admin} only if there are [[admin.tokens]] in modelet.toml"
+        );
+    }
     let runtime = tokio::runtime::Runtime::new().context("the server's threads do not start")?;
-    let result = runtime.block_on(listen_and_serve(address, app, &arguments.paths));
+    let serving = listen_and_serve(address, admin, app, &arguments.paths);
+    let result = runtime.block_on(serving);
     // A model that outlasted the drain has nobody left to answer to.
     runtime.shutdown_background();
     result
@@ -56,7 +75,40 @@ fn app(arguments: &Arguments, settings: &Settings) -> Result<Arc<App>> {
         max_instances: default.max_instances.max(concurrency),
         ..default
     })?;
-    Ok(App::new(engine, settings.server.clone(), &arguments.paths)?)
+    let state = arguments.state.clone().or_else(|| settings.state.clone());
+    let config = modelet_server::Config {
+        state: match state {
+            Some(url) => checked(url)?,
+            None => in_repository(&arguments.paths),
+        },
+        ..settings.server.clone()
+    };
+    Ok(App::new(engine, config, &arguments.paths)?)
+}
+
+/// Refuses at once what can never be a database.
+fn checked(url: String) -> Result<String> {
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    if known.iter().any(|kind| url.starts_with(kind)) {
+        return Ok(url);
+    }
+    bail!("--state is sqlite:FILE or postgres://…, and neither begins {url:?}")
+}
+
+/// A database beside the models, or in memory where there is no place for it.
+fn in_repository(paths: &[PathBuf]) -> String {
+    let Some(repository) = paths.iter().find(|path| path.is_dir()) else {
+        return State::memory();
+    };
+    let folder = repository.join(".modelet");
+    match std::fs::create_dir_all(&folder) {
+        Ok(()) => State::sqlite(&folder.join("state.sqlite")),
+        Err(error) => {
+            let folder = folder.display();
+            tracing::warn!(%folder, %error, "rollouts are forgotten on exit; keep them with --state");
+            State::memory()
+        }
+    }
 }
 
 /// Lines on standard error; `RUST_LOG` chooses their level.
@@ -77,18 +129,25 @@ fn start_log(format: LogFormat) -> Result<()> {
 }
 
 /// Until a signal; a second one does not wait for requests in flight.
-async fn listen_and_serve(address: SocketAddr, app: Arc<App>, paths: &[PathBuf]) -> Result<()> {
+async fn listen_and_serve(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    app: Arc<App>,
+    paths: &[PathBuf],
+) -> Result<()> {
     let mut first = Signals::listen()?;
     let mut second = Signals::listen()?;
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("{address} cannot be listened on; choose with --listen"))?;
     let address = listener.local_addr().context("the address is not known")?;
+    let admin = listen_for_admin(admin).await?;
+    let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
     let mut started = Ok(());
     let until = async {
         let mut stop = pin!(first.next());
         tokio::select! {
-            announced = announce(&app, paths, address) => match announced {
+            announced = announce(&app, paths, address, admin_address) => match announced {
                 Ok(()) => stop.await,
                 Err(error) => started = Err(error),
             },
@@ -96,15 +155,35 @@ async fn listen_and_serve(address: SocketAddr, app: Arc<App>, paths: &[PathBuf])
         }
     };
     tokio::select! {
-        () = modelet_server::run(listener, app.clone(), until) => {}
+        () = modelet_server::run(listener, admin, app.clone(), until) => {}
         () = async { second.next().await; second.next().await } => {}
     }
     started
 }
 
+/// `None` where nobody chose an address and another server has the default one.
+async fn listen_for_admin(admin: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    match TcpListener::bind(admin.unwrap_or(ADMIN)).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if admin.is_none() => {
+            tracing::warn!(%error, "no admin API on {ADMIN}; choose another address with --admin");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| {
+            let address = admin.unwrap_or(ADMIN);
+            format!("{address} cannot be listened on; choose with --admin")
+        }),
+    }
+}
+
 /// Says where the server is, once every model had its chance to load. Standard output carries
 /// nothing else.
-async fn announce(app: &App, paths: &[PathBuf], address: SocketAddr) -> Result<()> {
+async fn announce(
+    app: &App,
+    paths: &[PathBuf],
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> Result<()> {
     app.ready().await;
     let ready = app.ready_count();
     // A repository may hold what cannot be served; a file that was named is meant to be.
@@ -118,6 +197,9 @@ async fn announce(app: &App, paths: &[PathBuf], address: SocketAddr) -> Result<(
     tracing::info!(versions = ready, %address, "ready");
     // Nobody has to read it.
     let _ = writeln!(io::stdout(), "serving on http://{address}");
+    if let Some(admin) = admin {
+        let _ = writeln!(io::stdout(), "admin API on http://{admin}");
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use modelet_policy::units;
+use modelet_server::{Role, Token};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,6 +15,10 @@ use toml::de::{DeTable, DeValue};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub listen: SocketAddr,
+    /// Of the admin API.
+    pub admin: Option<SocketAddr>,
+    /// The URL of the database.
+    pub state: Option<String>,
     pub cache: Option<PathBuf>,
     pub server: modelet_server::Config,
     pub log: LogFormat,
@@ -29,6 +34,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: None,
+            state: None,
             cache: None,
             server: modelet_server::Config::default(),
             log: LogFormat::Text,
@@ -59,6 +66,13 @@ impl Settings {
         written.take("cache", &mut settings.cache, |value| {
             Ok(Some(PathBuf::from(string(value)?)))
         });
+        written.take("state", &mut settings.state, |value| {
+            Ok(Some(string(value)?.to_owned()))
+        });
+        written.take("admin.listen", &mut settings.admin, |value| {
+            address(value).map(Some)
+        });
+        written.take("admin.tokens", &mut server.tokens, tokens);
         written.take("repository.poll", &mut server.poll_interval, time);
         written.take("limits.body", &mut server.body_bytes, body);
         written.take("limits.header_timeout", &mut server.header_timeout, time);
@@ -217,6 +231,37 @@ fn size(value: &DeValue) -> Option<u64> {
         .filter(|&bytes| bytes > 0)
 }
 
+/// A list of tables with a name, a role and the SHA-256 of the token.
+fn tokens(value: &DeValue) -> Result<Vec<Token>, String> {
+    let expected = || {
+        "a list of tokens, each with a name, a role, \"view\" or \"operate\", and the sha256 of its \
+         text in 64 hexadecimal digits"
+            .to_owned()
+    };
+    let token = |value: &Spanned<DeValue>| {
+        let table = value
+            .get_ref()
+            .as_table()
+            .filter(|table| table.len() == 3)?;
+        let text = |key: &str| table.get(key)?.get_ref().as_str();
+        let role = match text("role")? {
+            "view" => Role::View,
+            "operate" => Role::Operate,
+            _ => return None,
+        };
+        let digits = text("sha256")?;
+        let mut sha256 = [0; 32];
+        for (byte, digits) in sha256.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        let name = text("name")?.to_owned();
+        (digits.len() == 64).then_some(Token { name, role, sha256 })
+    };
+    let list = value.as_array().ok_or_else(expected)?;
+    let tokens = list.iter().map(token).collect::<Option<Vec<_>>>();
+    tokens.ok_or_else(expected)
+}
+
 fn log_format(value: &DeValue) -> Result<LogFormat, String> {
     match value.as_str() {
         Some("text") => Ok(LogFormat::Text),
@@ -248,6 +293,10 @@ mod tests {
         let text = r#"
             listen = "[::1]:9000"
             cache = "code"
+            state = "postgres://db/modelet"
+            [admin]
+            listen = "0.0.0.0:8090"
+            tokens = [{ name = "anna", role = "view", sha256 = "DIGITS" }]
             [repository]
             poll = "250ms"
             [limits]
@@ -260,9 +309,12 @@ mod tests {
             memory = "4GiB"
             [log]
             format = "json"
-        "#;
+        "#
+        .replace("DIGITS", &"0f".repeat(32));
         let expected = Settings {
             listen: "[::1]:9000".parse().unwrap(),
+            admin: Some("0.0.0.0:8090".parse().unwrap()),
+            state: Some("postgres://db/modelet".to_owned()),
             cache: Some("code".into()),
             server: modelet_server::Config {
                 poll_interval: Duration::from_millis(250),
@@ -273,10 +325,16 @@ mod tests {
                 queue: 0,
                 memory_bytes: 4 << 30,
                 drain_timeout: Duration::from_secs(3),
+                tokens: vec![Token {
+                    name: "anna".to_owned(),
+                    role: Role::View,
+                    sha256: [0x0f; 32],
+                }],
+                ..modelet_server::Config::default()
             },
             log: LogFormat::Json,
         };
-        assert_eq!(Settings::parse(text), Ok(expected));
+        assert_eq!(Settings::parse(&text), Ok(expected));
     }
 
     #[test]
@@ -297,6 +355,10 @@ mod tests {
     fn what_is_no_toml_is_said_with_its_line() {
         check_mistakes("listen = \"127.0.0.1:80\"\nqueue =\n", &["line 2: "]);
         check_mistakes("[server]\n", &["line 1: there is no setting `server`"]);
+        check_mistakes(
+            "admin.tokens = [{ name = \"a\", role = \"view\", sha256 = \"0\" }]",
+            &["line 1: admin.tokens is a list of tokens"],
+        );
         check_mistakes("limits = 3\n", &["line 1: there is no setting `limits`"]);
     }
 }

@@ -136,6 +136,15 @@ impl Rollout {
         }
     }
 
+    /// Of a model's first version, which takes over from nobody.
+    pub fn first(id: String, strategy: Strategy, stable: Version, now: Millis) -> Rollout {
+        let mut rollout = Rollout::start(id, strategy, stable, stable, now);
+        rollout.step = rollout.strategy.steps.len();
+        rollout.phase = Phase::Healthy;
+        rollout.message = format!("version {stable} is stable");
+        rollout
+    }
+
     pub fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Progressing | Phase::Paused(_))
     }
@@ -211,13 +220,7 @@ impl Rollout {
 
     fn measure(&self, run: Option<Run>, analysis: &Analysis, seen: &Seen<'_>) -> Run {
         let mut run = run.unwrap_or_else(|| Run::new(analysis, seen.now));
-        run.measure(
-            analysis,
-            seen.now,
-            seen.evidence,
-            self.stable,
-            self.canary,
-        );
+        run.measure(analysis, seen.now, seen.evidence, self.stable, self.canary);
         run
     }
 
@@ -227,7 +230,10 @@ impl Rollout {
             self.finish(seen, said);
             return false;
         };
-        let needs_canary = !matches!(step, Step::Pause(_) | Step::SetWeight(0) | Step::SetMirror(0));
+        let needs_canary = !matches!(
+            step,
+            Step::Pause(_) | Step::SetWeight(0) | Step::SetMirror(0)
+        );
         if needs_canary && !(seen.is_ready)(self.canary) {
             self.message = format!(
                 "waits for version {} to pass a readiness inference",
@@ -296,7 +302,9 @@ impl Rollout {
             self.message = format!("round {rounds}");
             let weights = bandit.weights(seen.evidence);
             if weights != self.arms {
-                let shown = weights.iter().map(|(arm, parts)| format!("{arm}: {}", percent(*parts)));
+                let shown = weights
+                    .iter()
+                    .map(|(arm, parts)| format!("{arm}: {}", percent(*parts)));
                 said.push(format!("weights {}", shown.collect::<Vec<_>>().join(", ")));
                 self.arms = weights;
             }
@@ -316,7 +324,10 @@ impl Rollout {
 
     fn finish(&mut self, seen: &Seen<'_>, said: &mut Vec<String>) {
         if !self.strategy.promotes {
-            self.end("done, and version kept out as the strategy says".to_owned(), said);
+            self.end(
+                "done, and version kept out as the strategy says".to_owned(),
+                said,
+            );
             return;
         }
         if !(seen.is_ready)(self.canary) {
@@ -376,7 +387,11 @@ impl Rollout {
                 self.phase = Phase::Progressing;
                 self.next(seen.now, "passed by promote".to_owned(), &mut said);
             }
-            _ => return Err(self.refused("only one that is paused is promoted, or one under way with full")),
+            _ => {
+                return Err(
+                    self.refused("only one that is paused is promoted, or one under way with full")
+                );
+            }
         }
         said.extend(self.tick(seen));
         Ok(said)

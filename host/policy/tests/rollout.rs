@@ -95,7 +95,9 @@ fn a_canary_takes_its_steps_and_waits_where_it_should() {
     story.after(59).check(Phase::Progressing, 1, 10);
     story.after(1).check(Phase::Paused(Pause::Step), 3, 50);
     story.after(10_000).check(Phase::Paused(Pause::Step), 3, 50);
-    story.seen(|rollout, seen| rollout.promote(false, seen)).unwrap();
+    story
+        .seen(|rollout, seen| rollout.promote(false, seen))
+        .unwrap();
     story.check(Phase::Healthy, 4, 0);
     assert_eq!(story.rollout.stable, version(2));
     assert_eq!(story.rollout.weights(), [(version(2), WHOLE)].into());
@@ -121,8 +123,14 @@ fn a_canary_that_fails_is_aborted_and_can_be_tried_again() {
     story.tick();
     story.requests((36, 0), (4, 4)).after(1);
     story.check(Phase::Degraded, 1, 0);
-    assert!(story.rollout.message.contains("error-rate"), "{}", story.rollout.message);
-    story.seen(|rollout, seen| rollout.retry("b".to_owned(), seen)).unwrap();
+    assert!(
+        story.rollout.message.contains("error-rate"),
+        "{}",
+        story.rollout.message
+    );
+    story
+        .seen(|rollout, seen| rollout.retry("b".to_owned(), seen))
+        .unwrap();
     story.evidence = Evidence::default();
     story.after(0).check(Phase::Progressing, 1, 10);
 }
@@ -210,8 +218,14 @@ fn conditions_of_ones_own_decide() {
     };
     let cases = [
         ("successCondition = \"result.canary < 0.2\"", Phase::Healthy),
-        ("successCondition = \"result.canary < 0.05\"", Phase::Degraded),
-        ("failureCondition = \"result.canary > 0.05\"", Phase::Degraded),
+        (
+            "successCondition = \"result.canary < 0.05\"",
+            Phase::Degraded,
+        ),
+        (
+            "failureCondition = \"result.canary > 0.05\"",
+            Phase::Degraded,
+        ),
         (
             "successCondition = \"result.canary < 0.05\", failureCondition = \"result.canary > 0.5\"",
             Phase::Paused(Pause::InconclusiveAnalysisRun),
@@ -231,7 +245,9 @@ fn blue_and_green_switch_at_once_and_back() {
     story.after(1).check(Phase::Paused(Pause::Step), 0, 0);
     let spec = story.rollout.applied_to(&ModelSpec::default());
     assert_eq!(spec.labels["preview"], version(2));
-    story.seen(|rollout, seen| rollout.promote(false, seen)).unwrap();
+    story
+        .seen(|rollout, seen| rollout.promote(false, seen))
+        .unwrap();
     story.check(Phase::Healthy, 2, 0);
     assert_eq!(story.rollout.stable, version(2));
     story.seen(Rollout::undo).unwrap();
@@ -247,7 +263,10 @@ fn a_shadow_is_never_promoted_by_itself() {
     assert_eq!(story.rollout.mirror, 2500);
     (0..200).for_each(|_| story.evidence.disagreement.add(0.0));
     story.after(1).check(Phase::Healthy, 2, 0);
-    assert_eq!((story.rollout.stable, story.rollout.mirror), (version(1), 0));
+    assert_eq!(
+        (story.rollout.stable, story.rollout.mirror),
+        (version(1), 0)
+    );
 }
 
 #[test]
@@ -258,8 +277,18 @@ fn a_test_of_a_and_b_ends_when_one_is_better() {
         for number in 0..2000 {
             let (good, bad) = (f64::from(number % 10 != 0), f64::from(number % 2));
             let (first, second) = if better { (bad, good) } else { (good, bad) };
-            story.evidence.rewards.entry(version(1)).or_default().add(first);
-            story.evidence.rewards.entry(version(2)).or_default().add(second);
+            story
+                .evidence
+                .rewards
+                .entry(version(1))
+                .or_default()
+                .add(first);
+            story
+                .evidence
+                .rewards
+                .entry(version(2))
+                .or_default()
+                .add(second);
         }
         story.after(1);
         assert_eq!(story.rollout.phase, phase);
@@ -276,22 +305,37 @@ fn a_bandit_follows_the_rewards_and_promotes_the_best() {
     assert_eq!(story.rollout.weights().len(), 3);
     for _ in 0..1000 {
         for (arm, reward) in [(1, 0.2), (2, 0.3), (3, 0.9)] {
-            story.evidence.rewards.entry(version(arm)).or_default().add(reward);
+            story
+                .evidence
+                .rewards
+                .entry(version(arm))
+                .or_default()
+                .add(reward);
         }
     }
     story.after(5);
-    assert!(story.rollout.weights()[&version(3)] < 5000, "not before its time");
+    assert!(
+        story.rollout.weights()[&version(3)] < 5000,
+        "not before its time"
+    );
     story.after(5);
     assert_eq!(story.rollout.weights()[&version(3)], 9800);
     story.after(60);
-    assert_eq!((story.rollout.phase, story.rollout.stable), (Phase::Healthy, version(3)));
+    assert_eq!(
+        (story.rollout.phase, story.rollout.stable),
+        (Phase::Healthy, version(3))
+    );
 }
 
 #[test]
 fn verbs_that_make_no_sense_are_refused() {
     let mut story = Story::begin(CANARY);
     story.tick();
-    assert!(story.seen(|rollout, seen| rollout.promote(false, seen)).is_err());
+    assert!(
+        story
+            .seen(|rollout, seen| rollout.promote(false, seen))
+            .is_err()
+    );
     assert!(story.seen(Rollout::resume).is_err());
     assert!(story.seen(Rollout::undo).is_err());
     story.rollout.pause().unwrap();
@@ -302,7 +346,13 @@ fn verbs_that_make_no_sense_are_refused() {
     story.rollout.abort().unwrap();
     story.check(Phase::Degraded, 3, 0);
     assert!(story.rollout.abort().is_err());
-    assert!(story.seen(Rollout::undo).unwrap_err().to_string().contains("no version before"));
+    assert!(
+        story
+            .seen(Rollout::undo)
+            .unwrap_err()
+            .to_string()
+            .contains("no version before")
+    );
 }
 
 #[test]
@@ -321,7 +371,10 @@ fn a_rollout_is_the_same_after_it_was_written_down() {
         let read: Rollout = serde_json::from_str(&written).unwrap();
         assert_eq!(read, story.rollout);
         let written = serde_json::to_string(&story.evidence).unwrap();
-        assert_eq!(serde_json::from_str::<Evidence>(&written).unwrap(), story.evidence);
+        assert_eq!(
+            serde_json::from_str::<Evidence>(&written).unwrap(),
+            story.evidence
+        );
     }
 }
 

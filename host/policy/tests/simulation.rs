@@ -86,9 +86,8 @@ fn until(
 
 /// The share of runs with equal arms in which one is called worse.
 fn false_alarms(share: u32, arm: Arm, measure: Measure) -> f64 {
-    let alarms = (0..RUNS).filter(|seed| {
-        until(*seed, share, [arm; 2], measure, |finding| finding.worse).is_some()
-    });
+    let alarms = (0..RUNS)
+        .filter(|seed| until(*seed, share, [arm; 2], measure, |finding| finding.worse).is_some());
     alarms.count() as f64 / RUNS as f64
 }
 
@@ -99,7 +98,10 @@ fn equal_versions_are_hardly_ever_called_worse() {
         for share in [100, 1_000, 5_000] {
             let found = false_alarms(share, arm, Measure::ErrorRate);
             eprintln!("errors {error_rate}, share {share}: {found}");
-            assert!(found <= ALPHA, "errors {error_rate}, share {share}: {found}");
+            assert!(
+                found <= ALPHA,
+                "errors {error_rate}, share {share}: {found}"
+            );
         }
     }
 }
@@ -122,7 +124,10 @@ fn equal_latencies_and_rewards_are_hardly_ever_called_worse() {
 #[test]
 fn a_fair_share_is_hardly_ever_called_a_mismatch() {
     let found = (0..RUNS).filter(|seed| {
-        until(*seed, 1_000, [FINE; 2], Measure::ErrorRate, |finding| finding.mismatch).is_some()
+        until(*seed, 1_000, [FINE; 2], Measure::ErrorRate, |finding| {
+            finding.mismatch
+        })
+        .is_some()
     });
     assert!(found.count() <= 5);
 }
@@ -150,13 +155,22 @@ fn a_broken_canary_is_found_within_few_requests() {
 
 #[test]
 fn a_slow_or_useless_canary_is_found() {
-    let slow = Arm { mean: 0.050, ..FINE };
-    let useless = Arm { reward: 0.6, ..FINE };
+    let slow = Arm {
+        mean: 0.050,
+        ..FINE
+    };
+    let useless = Arm {
+        reward: 0.6,
+        ..FINE
+    };
     let latency = Measure::Latency {
         quantile: 0.95,
         tolerance: 1.25,
     };
-    for (arm, measure) in [(slow, latency), (useless, Measure::Reward { tolerance: 0.0 })] {
+    for (arm, measure) in [
+        (slow, latency),
+        (useless, Measure::Reward { tolerance: 0.0 }),
+    ] {
         let found = median(1_000, [FINE, arm], measure);
         eprintln!("{measure:?}: {found}");
         assert!(found < 10_000, "{measure:?}: {found}");

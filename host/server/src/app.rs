@@ -22,6 +22,8 @@ use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::pace::Pace;
 use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State};
+use crate::rollouts::Rollouts;
+use crate::rollouts::readiness::Readiness;
 use crate::statistics::Fallbacks;
 use file::File;
 
@@ -31,6 +33,7 @@ pub struct App {
     pub(crate) registry: Registry,
     pub(crate) admission: Admission,
     pub(crate) fallbacks: Fallbacks,
+    pub(crate) rollouts: Rollouts,
     engine: Engine,
     repositories: Vec<Repository>,
     files: Vec<File>,
@@ -94,6 +97,7 @@ impl App {
             admission: Admission::new(config.concurrency, config.queue),
             registry: Registry::default(),
             fallbacks: Fallbacks::default(),
+            rollouts: Rollouts::new(config.state.clone()),
             config,
             engine,
             repositories,
@@ -105,6 +109,14 @@ impl App {
             begun: Instant::now(),
             draining: watch::Sender::new(false),
         }))
+    }
+
+    /// The repository that holds a model.
+    pub(crate) fn repository_of(&self, model: &ModelName) -> Option<&Repository> {
+        // The last one wins, as when they are read.
+        self.repositories
+            .iter()
+            .rfind(|repository| repository.has(model))
     }
 
     /// Whether every model had its chance to load and the server takes requests.
@@ -332,6 +344,7 @@ impl App {
                     breaker: Breaker::new(spec.breaker.clone(), name, version),
                     pace: Pace::default(),
                     timeout: spec.limits.timeout,
+                    readiness: Readiness::default(),
                 });
                 Entry {
                     state: State::Ready(ready),
@@ -398,11 +411,14 @@ impl App {
         }
     }
 
+    /// Before any version is there: none is to answer that a rollout keeps requests from.
     fn set_spec(&self, name: &ModelName, spec: &ModelSpec) {
         let current = self.registry.snapshot();
-        if current.get(name).map(|model: &Model| &*model.spec) != Some(spec) {
+        if current.get(name).map(|model: &Model| &*model.declared) != Some(spec) {
             self.registry.change(|models| {
-                models.entry(name.clone()).or_default().spec = Arc::new(spec.clone());
+                let model = models.entry(name.clone()).or_default();
+                model.rollout = self.rollouts.of(name);
+                model.declare(spec.clone());
             });
         }
     }

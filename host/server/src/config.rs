@@ -19,8 +19,28 @@ pub struct Config {
     pub queue: usize,
     /// Linear memory of one instance of a model that sets no limit of its own, in bytes.
     pub memory_bytes: u64,
+    /// The URL of the database that rollouts are kept in.
+    pub state: String,
+    /// Who may use the admin API. Empty: everybody who reaches it.
+    pub tokens: Vec<Token>,
     /// How long requests in flight may go on after the server is told to stop.
     pub drain_timeout: Duration,
+}
+
+/// What somebody shows to the admin API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Who it is, for the audit log.
+    pub name: String,
+    pub role: Role,
+    /// Of the token's text.
+    pub sha256: [u8; 32],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    View,
+    Operate,
 }
 
 impl Default for Config {
@@ -33,6 +53,8 @@ impl Default for Config {
             concurrency: std::thread::available_parallelism().map_or(1, usize::from),
             queue: 256,
             memory_bytes: 1 << 30,
+            state: modelet_store::State::memory(),
+            tokens: Vec::new(),
             drain_timeout: Duration::from_secs(30),
         }
     }

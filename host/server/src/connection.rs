@@ -3,7 +3,7 @@
 mod beginning;
 mod log;
 
-use std::future::Future;
+use std::future::{Future, IntoFuture as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,18 +16,27 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::app::App;
 use crate::route::Peer;
-use crate::{grpc, rest};
+use crate::{admin, grpc, rest, rollouts};
 use beginning::Beginning;
 
 pub use log::REQUEST_ID;
 
-/// Serves REST and gRPC, which share the port, until `shutdown` completes; then answers what is in
-/// flight, for as long as the configuration allows.
-pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+/// Serves REST and gRPC, which share the port, and the admin API where it has a listener, until
+/// `shutdown` completes; then answers what is in flight, for as long as the configuration allows.
+pub async fn run(
+    listener: TcpListener,
+    admin: Option<TcpListener>,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let admin = admin.map(|listener| {
+        let serve = axum::serve(listener, admin::router(app.clone()));
+        tokio::spawn(serve.with_graceful_shutdown(app.drained()).into_future())
+    });
     let (grpc, health) = grpc::router(app.clone());
     let health = Arc::new(health);
     health.report(false).await;
-    let refreshing = tokio::spawn(keep_up(app.clone(), health.clone()));
+    let keeping_up = tokio::spawn(keep_up(app.clone(), health.clone()));
     let router = rest::router(app.clone())
         .merge(grpc)
         .layer(axum::middleware::from_fn(log::log));
@@ -58,7 +67,10 @@ pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Out
     }
     drop(listener);
     app.drain();
-    refreshing.abort();
+    keeping_up.abort();
+    if let Some(admin) = admin {
+        admin.abort();
+    }
     health.close().await;
     if tokio::time::timeout(app.config.drain_timeout, graceful.shutdown())
         .await
@@ -114,8 +126,14 @@ fn serve<S>(
     });
 }
 
-/// Looks at the repository at once and then ever again.
+/// The repository and the rollouts, for ever.
 async fn keep_up(app: Arc<App>, health: Arc<grpc::Health>) {
+    rollouts::look_first(&app).await;
+    tokio::join!(refresh(app.clone(), health), rollouts::keep_up(app));
+}
+
+/// Looks at the repository at once and then ever again.
+async fn refresh(app: Arc<App>, health: Arc<grpc::Health>) {
     loop {
         let refreshed = app.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || refreshed.refresh()).await {

@@ -11,6 +11,7 @@
     allow(clippy::unwrap_used, reason = "a panic is how a test fails")
 )]
 
+mod admin;
 mod admission;
 mod app;
 mod attempt;
@@ -23,9 +24,10 @@ mod registry;
 mod request;
 mod respond;
 mod rest;
+mod rollouts;
 mod route;
 mod statistics;
 
 pub use app::{App, StartError};
-pub use config::Config;
+pub use config::{Config, Role, Token};
 pub use connection::run;

@@ -18,6 +18,8 @@ use modelet_runtime::Modelet;
 use crate::admission::Admission;
 use crate::breaker::Breaker;
 use crate::pace::Pace;
+use crate::rollouts::live::Live;
+use crate::rollouts::readiness::Readiness;
 use crate::statistics::Statistics;
 
 /// A version that answers.
@@ -30,6 +32,7 @@ pub struct Ready {
     pub breaker: Breaker,
     pub pace: Pace,
     pub timeout: Option<Duration>,
+    pub readiness: Readiness,
 }
 
 impl Ready {
@@ -58,7 +61,11 @@ pub struct Entry {
 #[derive(Clone, Default)]
 pub struct Model {
     pub versions: BTreeMap<Version, Entry>,
+    /// What requests follow: the declared spec, with the rollout applied to it.
     pub spec: Arc<ModelSpec>,
+    /// As it stands in the repository.
+    pub declared: Arc<ModelSpec>,
+    pub rollout: Option<Arc<Live>>,
     /// A mistake in its `model.toml`, or that it was unloaded.
     pub problem: Option<String>,
 }
@@ -266,6 +273,21 @@ impl Found {
 }
 
 impl Model {
+    /// Takes another declared spec.
+    pub fn declare(&mut self, spec: ModelSpec) {
+        self.declared = Arc::new(spec);
+        self.follow(self.rollout.clone());
+    }
+
+    /// Applies a rollout to the declared spec.
+    pub fn follow(&mut self, rollout: Option<Arc<Live>>) {
+        self.spec = match &rollout {
+            Some(live) => Arc::new(live.saved.rollout.applied_to(&self.declared)),
+            None => self.declared.clone(),
+        };
+        self.rollout = rollout;
+    }
+
     pub fn ready(&self) -> impl Iterator<Item = &Arc<Ready>> {
         self.versions
             .values()

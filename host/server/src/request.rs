@@ -13,10 +13,11 @@ use crate::admission::Refused;
 use crate::app::App;
 use crate::attempt::{self, Candidate};
 use crate::registry::{Found, Ready, ResolveError};
+use crate::rollouts::mirror::Mirrored;
 use crate::route::{self, Route};
 
 /// What a caller wants computed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     pub inputs: Vec<Tensor>,
     /// The wanted outputs; empty means all.
@@ -92,16 +93,24 @@ impl Failure {
 
 /// Runs one request: the version it was routed to, and then, as long as the policy wants it, the
 /// others of the plan. If nobody answers, the first failure is the one that is told.
-pub async fn infer(app: &App, route: Route, mut request: Request) -> Result<Answer, Failure> {
+pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result<Answer, Failure> {
     let Route {
         found,
         first,
         pinned,
+        evidence,
+        mirror,
     } = route;
+    let mirrored = mirror.map(|(candidate, live)| Mirrored {
+        candidate,
+        request: request.clone(),
+        seen: live.seen.clone(),
+    });
     let spec = &found.model().spec;
     let asked = first.as_ref().ok().map(|ready| ready.version);
     let mut plan = spec.fallback.plan(asked);
     let is_last = pinned || !plan.has_more();
+    let start = Instant::now();
     let attempted = match first {
         Ok(ready) => {
             let candidate = Candidate {
@@ -112,6 +121,12 @@ pub async fn infer(app: &App, route: Route, mut request: Request) -> Result<Answ
         }
         Err(failure) => Err(failure),
     };
+    if let (Some(live), Some(version)) = (evidence, asked) {
+        live.record(version, attempted.as_ref().err(), start.elapsed());
+    }
+    if let (Some(mirrored), Ok(answer)) = (mirrored, &attempted) {
+        mirrored.send(app, &answer.outputs);
+    }
     let failure = match attempted {
         Err(failure) if !is_last => failure,
         other => return other,

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::COOKIE;
 use modelet_policy::fallback::Target;
-use modelet_policy::routing::{self, Sticky};
+use modelet_policy::routing::{self, Sticky, Why};
 
 use crate::app::App;
 use crate::attempt::Candidate;
 use crate::connection::REQUEST_ID;
 use crate::registry::{Found, Ready, ResolveError};
 use crate::request::Failure;
+use crate::rollouts::live::Live;
 
 /// Names a version, or a label, where the path does not.
 const VERSION_HEADER: &str = "modelet-version";
@@ -36,42 +37,81 @@ pub struct Route {
     pub first: Result<Arc<Ready>, Failure>,
     /// Whether the caller chose the version, and so wants no other.
     pub pinned: bool,
+    /// The rollout that this request is evidence for.
+    pub evidence: Option<Arc<Live>>,
+    /// Who answers it too, unseen.
+    pub mirror: Option<(Candidate, Arc<Live>)>,
 }
 
 impl Route {
     pub fn new(app: &App, found: Found, asked: &Asked<'_>) -> Route {
         let header = |name: &str| asked.headers.get(name)?.to_str().ok();
         let named = asked.version.filter(|version| !version.is_empty());
-        if let Some(version) = named.or_else(|| header(VERSION_HEADER)) {
-            let first = found.named(version).map_err(Failure::from);
-            return Route {
-                first,
-                found,
-                pinned: true,
-            };
+        match named.or_else(|| header(VERSION_HEADER)) {
+            Some(version) => Route::pinned(found, version),
+            None => Route::chosen(app, found, asked, header),
         }
+    }
+
+    fn pinned(found: Found, version: &str) -> Route {
+        Route {
+            first: found.named(version).map_err(Failure::from),
+            found,
+            pinned: true,
+            evidence: None,
+            mirror: None,
+        }
+    }
+
+    fn chosen<'a>(
+        app: &App,
+        found: Found,
+        asked: &Asked<'_>,
+        header: impl Fn(&str) -> Option<&'a str>,
+    ) -> Route {
         let now = app.now();
+        let model = found.model();
         let willing = |ready: &&Arc<Ready>| ready.breaker.is_willing(now);
-        let willing = found.model().ready().filter(willing);
-        let willing: Vec<_> = willing.map(|ready| ready.version).collect();
+        let willing = model.ready().filter(willing).map(|ready| ready.version);
+        let willing: Vec<_> = willing.collect();
         let key = key(&found, asked);
-        let spec = &found.model().spec;
-        let routed = routing::route(spec, willing.iter().copied(), header, key);
+        let routed = routing::route(&model.spec, willing.iter().copied(), &header, key);
         let first = match routed {
             Some((version, _)) => found.ready(version).map_err(Failure::from),
             None => {
-                let ready = found.model().ready().map(|ready| ready.version);
+                let ready = model.ready().map(|ready| ready.version);
                 let ready: Vec<_> = ready.collect();
-                let kept_away = routing::route(spec, ready.iter().copied(), header, key);
+                let kept_away = routing::route(&model.spec, ready.iter().copied(), &header, key);
                 Err(nobody(&found, kept_away.is_some()))
             }
         };
+        // Where a version was passed over, the shares are not those of the weights.
+        let mut weighted = model.spec.traffic.weights.iter();
+        let is_fair = weighted.all(|(version, parts)| *parts == 0 || willing.contains(version));
+        let by_weight = matches!(routed, Some((_, Why::Weight)));
         Route {
             first,
-            found,
             pinned: false,
+            evidence: model.rollout.clone().filter(|_| by_weight && is_fair),
+            mirror: mirror(&found, key),
+            found,
         }
     }
+}
+
+/// The version that this request is mirrored to.
+fn mirror(found: &Found, key: u64) -> Option<(Candidate, Arc<Live>)> {
+    let model = found.model();
+    let mirror = model
+        .spec
+        .traffic
+        .mirror
+        .filter(|mirror| mirror.takes(key))?;
+    let candidate = Candidate {
+        ready: found.ready(mirror.version).ok()?,
+        spec: model.spec.clone(),
+    };
+    Some((candidate, model.rollout.clone()?))
 }
 
 /// Who stands for `target` of the model's plan at this moment.
@@ -111,7 +151,7 @@ fn nobody(found: &Found, kept_away: bool) -> Failure {
 /// The number that decides between weights.
 fn key(found: &Found, asked: &Asked<'_>) -> u64 {
     let traffic = &found.model().spec.traffic;
-    if traffic.weights.is_empty() {
+    if traffic.weights.is_empty() && traffic.mirror.is_none() {
         return 0;
     }
     let header = |name: &str| Some(asked.headers.get(name)?.as_bytes().to_vec());

@@ -14,4 +14,4 @@ mod state;
 pub use repository::{
     ARTIFACT, ArtifactFile, Listing, ModelEntry, Problem, Repository, Stamp, StoreError,
 };
-pub use state::{Entry, Joined, MEMORY, Prediction, Saved, State, StateError};
+pub use state::{Entry, Joined, Prediction, Saved, State, StateError};

@@ -66,6 +66,8 @@ pub struct Problem {
 pub enum StoreError {
     #[error("{path} cannot be read: {source}")]
     Read { path: PathBuf, source: io::Error },
+    #[error("{path} cannot be written: {source}")]
+    Write { path: PathBuf, source: io::Error },
     #[error("{path} has {bytes} bytes, more than WebAssembly can address")]
     TooLarge { path: PathBuf, bytes: u64 },
 }
@@ -76,6 +78,29 @@ impl Repository {
         let root = root.into();
         fs::read_dir(&root).map_err(read_error(&root))?;
         Ok(Repository { root })
+    }
+
+    /// Whether there is a folder for this model.
+    pub fn has(&self, model: &ModelName) -> bool {
+        self.root.join(model.as_str()).is_dir()
+    }
+
+    /// The text of a model's `model.toml`; empty where there is none.
+    pub fn read_spec(&self, model: &ModelName) -> Result<String, StoreError> {
+        let path = self.root.join(model.as_str()).join(SPEC);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            read => read.map_err(read_error(&path)),
+        }
+    }
+
+    /// Replaces a model's `model.toml` in one step.
+    pub fn write_spec(&self, model: &ModelName, text: &str) -> Result<(), StoreError> {
+        let path = self.root.join(model.as_str()).join(SPEC);
+        let unfinished = path.with_extension("unfinished");
+        fs::write(&unfinished, text)
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .map_err(|source| StoreError::Write { path, source })
     }
 
     /// Lists what is there now. Only a root that cannot be read is an error.

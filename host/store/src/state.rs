@@ -69,7 +69,10 @@ impl State {
         install_default_drivers();
         let wrong = |source| StateError::Url {
             // A password is nobody's business.
-            url: url.split_once("://").map_or(url, |(kind, _)| kind).to_owned(),
+            url: url
+                .split_once("://")
+                .map_or(url, |(kind, _)| kind)
+                .to_owned(),
             source,
         };
         let options = AnyConnectOptions::from_str(url).map_err(wrong)?;
@@ -101,8 +104,9 @@ impl State {
         format!("sqlite://{}?mode=rwc", path.display())
     }
 
-    pub fn node(&self) -> &str {
-        &self.node
+    /// The URL of a database that is gone with the process.
+    pub fn memory() -> String {
+        MEMORY.to_owned()
     }
 
     /// Every model's rollout.
@@ -164,6 +168,22 @@ impl State {
         .await?;
         transaction.commit().await?;
         Ok(revision + 1)
+    }
+
+    /// Writes down how far measurements are, which is no change that anybody has to know of. Whether
+    /// the rollout was still at `revision`.
+    pub async fn progress(
+        &self,
+        model: &ModelName,
+        revision: i64,
+        rollout: &Rollout,
+    ) -> Result<bool, StateError> {
+        let update =
+            sqlx::query("UPDATE rollouts SET rollout = $1 WHERE model = $2 AND revision = $3")
+                .bind(written(rollout)?)
+                .bind(model.as_str())
+                .bind(revision);
+        Ok(update.execute(&self.pool).await?.rows_affected() == 1)
     }
 
     /// Whether this node is the one that advances the model's rollout until `until`.
@@ -241,8 +261,7 @@ impl State {
     }
 }
 
-/// A database that is gone with the process.
-pub const MEMORY: &str = "sqlite::memory:";
+const MEMORY: &str = "sqlite::memory:";
 
 /// Readers do not wait for the writer, and a writer waits for another a while.
 const SQLITE_SETTINGS: &str =

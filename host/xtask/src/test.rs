@@ -1,5 +1,6 @@
 //! Everything that is checked before a change is believed.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -24,6 +25,7 @@ pub fn test() -> Result<()> {
     summary.part("models", with_python(models::make_all));
     summary.part("models for tests", with_python(models::make_for_tests));
     summary.part("ONNX node tests", with_python(operators::export));
+    summary.part("Postgres", || Ok(postgres()));
     summary.part("tests", tests);
     summary.print();
     summary.verdict()
@@ -46,6 +48,18 @@ fn clients() -> Result<()> {
     python::environment("tests", "tests/requirements.txt").map(drop)
 }
 
+/// The server that the state is also kept in. The tests start their own.
+fn postgres() -> Outcome {
+    match has_postgres() {
+        true => Outcome::Done,
+        false => Outcome::Skipped("there is no /usr/lib/postgresql; install postgresql".to_owned()),
+    }
+}
+
+fn has_postgres() -> bool {
+    Path::new("/usr/lib/postgresql").is_dir()
+}
+
 fn tests() -> Result<Outcome> {
     let nextest = ["nextest", "--version"];
     if is_ci() && !exists("cargo", &nextest) {
@@ -58,10 +72,21 @@ fn tests() -> Result<Outcome> {
             "--release",
             "--workspace",
             "--no-fail-fast",
+            "-E",
+            if has_postgres() {
+                "all()"
+            } else {
+                "not test(on_postgres)"
+            },
         ]))?;
     } else {
         eprintln!("cargo-nextest is not installed: `cargo test` runs the same tests, more slowly");
-        run(cargo().args(["test", "--release", "--workspace", "--no-fail-fast"]))?;
+        let mut test = cargo();
+        test.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+        if !has_postgres() {
+            test.args(["--", "--skip", "on_postgres"]);
+        }
+        run(&mut test)?;
     }
     Ok(Outcome::Done)
 }

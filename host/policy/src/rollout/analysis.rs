@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Millis;
 use super::evidence::Evidence;
 use super::measure::{Comparison, Finding, Measure};
-use super::Millis;
 use crate::condition::Condition;
 use crate::names::Version;
 

@@ -12,7 +12,7 @@ use crate::routing::WHOLE;
 use crate::units;
 
 /// How often a metric is measured that says nothing of it and has no end.
-const INTERVAL: Millis = 1000;
+const INTERVAL: Millis = 250;
 
 /// Any strategy, as the steps it consists of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,19 @@ pub enum Step {
 pub struct Background {
     pub starting_step: usize,
     pub analysis: Analysis,
+}
+
+impl Name {
+    /// As it stands in `model.toml`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Name::Canary => "canary",
+            Name::BlueGreen => "blueGreen",
+            Name::Shadow => "shadow",
+            Name::AbTest => "abTest",
+            Name::Bandit => "bandit",
+        }
+    }
 }
 
 /// As it stands in `model.toml` or in a request: one of these.
@@ -190,9 +203,8 @@ impl Reader<'_> {
         let starting_step = background.starting_step.unwrap_or_default();
         let analysis = self.analysis("strategy.canary.analysis", background, true);
         let steps = typed.steps.into_iter().enumerate();
-        let steps = steps.map(|(index, step)| {
-            self.step(&format!("strategy.canary.steps[{index}]"), step)
-        });
+        let steps =
+            steps.map(|(index, step)| self.step(&format!("strategy.canary.steps[{index}]"), step));
         Strategy {
             name: Name::Canary,
             steps: steps.collect(),
@@ -291,7 +303,9 @@ impl Reader<'_> {
     fn bandit(&mut self, typed: TypedBandit) -> Strategy {
         let epsilon = typed.epsilon.unwrap_or(0.1);
         if !(0.0..=1.0).contains(&epsilon) {
-            self.say(format!("strategy.bandit.epsilon is between 0 and 1, not {epsilon}"));
+            self.say(format!(
+                "strategy.bandit.epsilon is between 0 and 1, not {epsilon}"
+            ));
         }
         let algorithm = match typed.algorithm.as_deref() {
             None | Some("thompson") => Algorithm::Thompson,
@@ -336,7 +350,9 @@ impl Reader<'_> {
             self.say(format!("{key}.metrics has no metric"));
         }
         if typed.starting_step.is_some() {
-            self.say(format!("{key}.startingStep is for the background of a canary only"));
+            self.say(format!(
+                "{key}.startingStep is for the background of a canary only"
+            ));
         }
         self.analysis(key, typed, false)
     }
@@ -347,8 +363,9 @@ impl Reader<'_> {
             self.say(format!("{key}.alpha is between 0 and 1, not {alpha}"));
         }
         let metrics = typed.metrics.into_iter().enumerate();
-        let metrics = metrics
-            .map(|(index, metric)| self.metric(&format!("{key}.metrics[{index}]"), metric, endless));
+        let metrics = metrics.map(|(index, metric)| {
+            self.metric(&format!("{key}.metrics[{index}]"), metric, endless)
+        });
         Analysis {
             metrics: metrics.collect(),
             alpha,
@@ -431,7 +448,9 @@ impl Reader<'_> {
         let text = typed?;
         let time = units::duration(&text);
         if time.is_none() {
-            self.say(format!("{key} is a time such as \"90s\" or \"5m\", not {text:?}"));
+            self.say(format!(
+                "{key} is a time such as \"90s\" or \"5m\", not {text:?}"
+            ));
         }
         time.and_then(|time| Millis::try_from(time.as_millis()).ok())
     }

@@ -233,7 +233,7 @@ impl Envelope {
 }
 
 async fn infer(
-    app: &App,
+    app: &Arc<App>,
     envelope: &Envelope,
     request: ModelInferRequest,
     deadline: Instant,

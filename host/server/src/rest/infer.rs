@@ -43,7 +43,7 @@ pub async fn infer(
 }
 
 async fn answer(
-    app: &App,
+    app: &Arc<App>,
     named: &Named,
     peer: Option<Peer>,
     headers: &HeaderMap,

@@ -7,5 +7,6 @@ mod limits;
 mod modelet;
 mod repository;
 mod rest;
+mod rollouts;
 mod served;
 mod stories;

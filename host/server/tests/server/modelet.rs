@@ -19,16 +19,43 @@ pub enum Behaviour {
     Spin,
     /// Asks for memory until there is no more, then traps.
     Grow,
+    /// Traps unless the first number is zero, which is echoed.
+    TrapUnlessZero,
+    /// As `Echo`, but takes milliseconds unless the first number is zero.
+    SlowUnlessZero,
+    /// Answers NaN in place of the first number, an FP32, unless that is zero.
+    NanUnlessZero,
+    /// Doubles the first number, an FP32.
+    Double,
 }
 
-impl Behaviour {
-    fn body(self) -> &'static str {
-        match self {
-            Behaviour::Echo => {
-                "(i32.store (i32.const 16) (i32.const 0))
+const ECHO: &str = "(i32.store (i32.const 16) (i32.const 0))
                  (i32.store (i32.const 20) (local.get 0))
                  (i32.store (i32.const 24) (local.get 1))
-                 (i32.const 16)"
+                 (i32.const 16)";
+
+/// Where the data of the first tensor lies.
+const DATA: &str = "(i32.load offset=20 (local.get 0))";
+
+impl Behaviour {
+    fn body(self) -> String {
+        let unless_zero = |what: &str| format!("(if (i32.load {DATA}) (then {what})) {ECHO}");
+        let text = match self {
+            Behaviour::Echo => ECHO,
+            Behaviour::TrapUnlessZero => return unless_zero("unreachable"),
+            Behaviour::SlowUnlessZero => {
+                return unless_zero(
+                    "(local.set 4 (i32.const 20000000))
+                     (loop $again
+                       (br_if $again (local.tee 4 (i32.sub (local.get 4) (i32.const 1)))))",
+                );
+            }
+            Behaviour::NanUnlessZero => {
+                return unless_zero(&format!("(f32.store {DATA} (f32.const nan))"));
+            }
+            Behaviour::Double => {
+                let product = format!("(f32.mul (f32.load {DATA}) (f32.const 2))");
+                return format!("(f32.store {DATA} {product}) {ECHO}");
             }
             Behaviour::Fail => {
                 "(i32.store (i32.const 16) (i32.const 1))
@@ -49,7 +76,8 @@ impl Behaviour {
                    (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
                  unreachable"
             }
-        }
+        };
+        text.to_owned()
     }
 }
 
@@ -129,7 +157,7 @@ fn core(spec: &TensorSpec, behaviour: Behaviour) -> String {
           (global.set $next (i32.add (local.get $place) (local.get 3)))
           (local.get $place))
         (func (export "describe") (result i32) (i32.const 64))
-        (func (export "infer") (param i32 i32 i32 i32) (result i32) {body})"#,
+        (func (export "infer") (param i32 i32 i32 i32) (result i32) (local i32) {body})"#,
         signature = quoted(&words(&[128, 1, 128, 1])),
         tensor = quoted(&tensor),
         shape = quoted(&shape),

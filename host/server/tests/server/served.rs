@@ -30,6 +30,7 @@ pub fn config() -> Config {
 pub struct Served {
     pub app: Arc<App>,
     pub address: SocketAddr,
+    pub admin: SocketAddr,
     pub repository: TempDir,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -62,9 +63,11 @@ impl Served {
         let (tell, told) = mpsc::channel();
         let running = app.clone();
         let thread = thread::spawn(move || serve(&tell, running, stopped));
+        let (address, admin) = told.recv().unwrap();
         Served {
             app,
-            address: told.recv().unwrap(),
+            address,
+            admin,
             repository,
             stop: Some(stop),
             thread: Some(thread),
@@ -95,12 +98,35 @@ impl Served {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+        self.request_to(self.address, method, path, headers, body)
+    }
+
+    /// Of the admin API.
+    pub fn admin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        self.request_to(self.admin, method, path, headers, body)
+    }
+
+    fn request_to(
+        &self,
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
         head += &format!("Content-Length: {}\r\n\r\n", body.len());
-        let mut stream = self.connect();
+        let mut stream = connect(address);
         stream.write_all(head.as_bytes()).unwrap();
         // A server that refuses early may close before it has read everything.
         let _ = stream.write_all(body);
@@ -108,9 +134,7 @@ impl Served {
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
+        connect(self.address)
     }
 
     /// The index entry of a version.
@@ -134,6 +158,12 @@ impl Served {
     }
 }
 
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 fn engine() -> Engine {
     Engine::new(&modelet_runtime::Config {
         cache: None,
@@ -143,12 +173,22 @@ fn engine() -> Engine {
     .unwrap()
 }
 
-fn serve(tell: &mpsc::Sender<SocketAddr>, app: Arc<App>, stopped: oneshot::Receiver<()>) {
+fn serve(
+    tell: &mpsc::Sender<(SocketAddr, SocketAddr)>,
+    app: Arc<App>,
+    stopped: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        tell.send(listener.local_addr().unwrap()).unwrap();
-        modelet_server::run(listener, app, async {
+        let listen = || async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+            let listener = listener.unwrap();
+            let address = listener.local_addr().unwrap();
+            (listener, address)
+        };
+        let ((listener, address), (admin, admin_address)) = (listen().await, listen().await);
+        tell.send((address, admin_address)).unwrap();
+        modelet_server::run(listener, Some(admin), app, async {
             let _ = stopped.await;
         })
         .await;

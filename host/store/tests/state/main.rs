@@ -51,7 +51,11 @@ fn run(story: impl Future<Output = ()>) {
 #[test]
 fn a_url_that_is_no_database_is_told_without_its_password() {
     run(async {
-        for url in ["mysql://me:secret@host/db", "nonsense", "postgres://me:secret@127.0.0.1:1/db"] {
+        for url in [
+            "mysql://me:secret@host/db",
+            "nonsense",
+            "postgres://me:secret@127.0.0.1:1/db",
+        ] {
             let error = State::open(url, "a".to_owned()).await.unwrap_err();
             assert!(!error.to_string().contains("secret"), "{error}");
         }

@@ -61,7 +61,10 @@ pub async fn a_rollout_is_read_as_it_was_written(url: String) {
     assert_eq!((saved.revision, &saved.rollout), (2, &rollout));
     assert_eq!(state.rollouts().await.unwrap(), [saved]);
     let history = state.history(&model(), 10).await.unwrap();
-    let said: Vec<_> = history.iter().map(|entry| (entry.revision, &*entry.what)).collect();
+    let said: Vec<_> = history
+        .iter()
+        .map(|entry| (entry.revision, &*entry.what))
+        .collect();
     assert_eq!(said, [(2, "aborted"), (1, "started")]);
     assert_eq!((history[0].at, &*history[0].who), (42, "anna"));
     assert_eq!(history[0].evidence, evidence(5));
@@ -69,10 +72,18 @@ pub async fn a_rollout_is_read_as_it_was_written(url: String) {
 
 pub async fn a_change_that_was_made_from_an_old_revision_is_refused(url: String) {
     let state = state(&url, "a").await;
-    state.save(&model(), 0, &rollout(), entry("started")).await.unwrap();
+    state
+        .save(&model(), 0, &rollout(), entry("started"))
+        .await
+        .unwrap();
     for revision in [0, 2, 7] {
-        let refused = state.save(&model(), revision, &rollout(), entry("again")).await;
-        assert!(matches!(refused, Err(StateError::Conflict(_))), "{refused:?}");
+        let refused = state
+            .save(&model(), revision, &rollout(), entry("again"))
+            .await;
+        assert!(
+            matches!(refused, Err(StateError::Conflict(_))),
+            "{refused:?}"
+        );
     }
     assert_eq!(state.history(&model(), 10).await.unwrap().len(), 1);
 }
@@ -97,8 +108,13 @@ pub async fn of_many_that_change_it_at_once_one_succeeds(url: String) {
 
 pub async fn one_node_leads_until_its_lease_is_over(url: String) {
     let (a, b) = (state(&url, "a").await, state(&url, "b").await);
-    assert!(!a.lead(&model(), 0, 10).await.unwrap(), "there is no rollout");
-    a.save(&model(), 0, &rollout(), entry("started")).await.unwrap();
+    assert!(
+        !a.lead(&model(), 0, 10).await.unwrap(),
+        "there is no rollout"
+    );
+    a.save(&model(), 0, &rollout(), entry("started"))
+        .await
+        .unwrap();
     assert!(a.lead(&model(), 100, 200).await.unwrap());
     assert!(!b.lead(&model(), 150, 250).await.unwrap());
     assert!(a.lead(&model(), 160, 260).await.unwrap(), "it may go on");
@@ -127,7 +143,9 @@ pub async fn a_reward_is_joined_once(url: String) {
         at: 1000,
         prediction: "setosa".to_owned(),
     };
-    let all: Vec<_> = (1..=9).map(|number| prediction(&number.to_string(), 1 + number % 2)).collect();
+    let all: Vec<_> = (1..=9)
+        .map(|number| prediction(&number.to_string(), 1 + number % 2))
+        .collect();
     state.add_predictions(&all).await.unwrap();
     state.add_predictions(&all).await.unwrap();
     assert_eq!(state.prediction(&model(), "10").await.unwrap(), None);
@@ -139,7 +157,10 @@ pub async fn a_reward_is_joined_once(url: String) {
     assert_eq!(reward(0.9, 1000).await.unwrap(), Joined::Duplicate);
     let rewards = state.evidence("first").await.unwrap().rewards;
     let only = &rewards[&version(2)];
-    assert_eq!((rewards.len(), only.count, only.sum, only.squares), (1, 1, 0.5, 0.25));
+    assert_eq!(
+        (rewards.len(), only.count, only.sum, only.squares),
+        (1, 1, 0.5, 0.25)
+    );
     assert_eq!(state.forget_predictions(1001).await.unwrap(), 9);
 }
 
@@ -151,6 +172,13 @@ pub async fn tables_are_created_once(url: String) {
     for opened in opened.collect::<Vec<_>>() {
         opened.await.unwrap().unwrap();
     }
-    state(&url, "late").await.save(&model(), 0, &rollout(), entry("started")).await.unwrap();
-    assert_eq!(state(&url, "later").await.rollouts().await.unwrap().len(), 1);
+    state(&url, "late")
+        .await
+        .save(&model(), 0, &rollout(), entry("started"))
+        .await
+        .unwrap();
+    assert_eq!(
+        state(&url, "later").await.rollouts().await.unwrap().len(),
+        1
+    );
 }

@@ -1,0 +1,81 @@
+//! One model's rollout on this node, and what this node sees of it.
+
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use modelet_policy::fallback::Trigger;
+use modelet_policy::names::Version;
+use modelet_policy::rollout::evidence::{Evidence, Observation};
+use modelet_runtime::InferError;
+use modelet_store::Saved;
+
+use crate::request::Failure;
+
+/// A rollout as it was last read.
+pub struct Live {
+    pub saved: Saved,
+    /// Goes on through all revisions of the same rollout.
+    pub seen: Arc<Seen>,
+}
+
+/// What this node has seen, and whether it has been written down.
+#[derive(Default)]
+pub struct Seen {
+    evidence: Mutex<Evidence>,
+    has_news: AtomicBool,
+}
+
+impl Live {
+    /// A request that the weights sent to `version` has ended.
+    pub fn record(&self, version: Version, failure: Option<&Failure>, time: Duration) {
+        let rollout = &self.saved.rollout;
+        let is_canary = version == rollout.canary;
+        if !rollout.is_active() || !(is_canary || version == rollout.stable) {
+            return;
+        }
+        let Some(failed) = failure.map_or(Some(None), |failure| judged(failure).map(Some)) else {
+            return;
+        };
+        let seen = Observation {
+            version,
+            is_canary,
+            share: rollout.weight,
+            failed,
+            time,
+        };
+        self.seen.change(|evidence| evidence.record(seen));
+    }
+}
+
+/// What a failure says of the version; `None` for what it says nothing of.
+fn judged(failure: &Failure) -> Option<Trigger> {
+    match failure {
+        // Callers make mistakes with every version. A version that refuses more than the other has
+        // another signature, and that is a failure to those who call it.
+        Failure::Invalid(_) | Failure::Infer(InferError::InvalidInput(_)) => Some(Trigger::Failed),
+        failure => failure.trigger(),
+    }
+}
+
+impl Seen {
+    pub fn change(&self, change: impl FnOnce(&mut Evidence)) {
+        // Numbers that are one too small are all that a panic could leave.
+        change(&mut self.evidence.lock().unwrap_or_else(PoisonError::into_inner));
+        self.has_news.store(true, Release);
+    }
+
+    /// All of it, if there is something that was not taken before.
+    pub fn take_news(&self) -> Option<Evidence> {
+        let has_news = self.has_news.swap(false, AcqRel);
+        has_news.then(|| {
+            let evidence = self.evidence.lock();
+            evidence.unwrap_or_else(PoisonError::into_inner).clone()
+        })
+    }
+
+    /// It was not written down after all.
+    pub fn keep_news(&self) {
+        self.has_news.store(true, Release);
+    }
+}

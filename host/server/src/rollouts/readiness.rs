@@ -1,0 +1,113 @@
+//! A version is asked once before callers are sent to it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use modelet_protocol::{Dimension, Signature, Tensor};
+use modelet_runtime::InferError;
+
+use crate::app::App;
+use crate::registry::Ready;
+
+/// A version that failed may have been unlucky; it is asked again after this.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// What became of a version's readiness inference.
+#[derive(Debug, Default)]
+pub struct Readiness(Mutex<Asked>);
+
+#[derive(Debug, Default)]
+enum Asked {
+    #[default]
+    Never,
+    Now,
+    Failed(Instant),
+    Passed,
+}
+
+impl Readiness {
+    pub fn has_passed(&self) -> bool {
+        matches!(*self.lock(), Asked::Passed)
+    }
+
+    /// Whether somebody should ask now; whoever is told so has to.
+    fn is_due(&self) -> bool {
+        let mut asked = self.lock();
+        let is_due = match *asked {
+            Asked::Never => true,
+            Asked::Failed(when) => when.elapsed() > AGAIN_AFTER,
+            Asked::Now | Asked::Passed => false,
+        };
+        if is_due {
+            *asked = Asked::Now;
+        }
+        is_due
+    }
+
+    fn set(&self, passed: bool) {
+        *self.lock() = match passed {
+            true => Asked::Passed,
+            false => Asked::Failed(Instant::now()),
+        };
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the version has passed. If it was not asked yet, that is done beside.
+pub fn check(app: &App, ready: &Arc<Ready>) -> bool {
+    if ready.readiness.is_due() {
+        let (ready, timeout) = (ready.clone(), app.config.request_timeout);
+        tokio::task::spawn_blocking(move || ask(&ready, timeout));
+    }
+    ready.readiness.has_passed()
+}
+
+/// As [`check`], but waits for the answer.
+pub async fn check_now(app: &App, ready: &Arc<Ready>) -> bool {
+    if !ready.readiness.has_passed() {
+        let (asked, timeout) = (ready.clone(), app.config.request_timeout);
+        let asking = tokio::task::spawn_blocking(move || ask(&asked, timeout));
+        // One that was lost has not passed.
+        let _ = asking.await;
+    }
+    ready.readiness.has_passed()
+}
+
+fn ask(ready: &Ready, timeout: Duration) {
+    let inputs = zeros(ready.signature());
+    let answer = ready.modelet.infer(inputs, &[], Instant::now() + timeout);
+    let passed = match answer {
+        // Not every model knows what to do with zeros; it is there and says so.
+        Ok(_) | Err(InferError::InvalidInput(_) | InferError::ModelFailed(_)) => true,
+        Err(error) => {
+            let (model, version) = (&ready.model, ready.version);
+            tracing::warn!(%model, %version, %error, "the readiness inference failed");
+            false
+        }
+    };
+    ready.readiness.set(passed);
+}
+
+/// Inputs of the smallest shapes that a signature allows.
+fn zeros(signature: &Signature) -> Vec<Tensor> {
+    let input = |spec: &modelet_protocol::TensorSpec| {
+        let size = |dimension: &Dimension| match dimension {
+            Dimension::Fixed(size) => *size,
+            Dimension::Symbolic(_) => 1,
+        };
+        let shape: Vec<u64> = spec.shape.iter().map(size).collect();
+        let count = shape.iter().product::<u64>() as usize;
+        // An empty text is its length, which is zero.
+        let size = spec.datatype.size_bytes().unwrap_or(4);
+        Tensor {
+            name: spec.name.clone(),
+            datatype: spec.datatype,
+            shape,
+            data: vec![0; count * size],
+        }
+    };
+    signature.inputs.iter().map(input).collect()
+}
