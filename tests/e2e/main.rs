@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod models;
 mod repository;
+mod rollout;
 mod server;
 mod strain;
 mod wire;

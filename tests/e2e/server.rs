@@ -14,6 +14,8 @@ use crate::built;
 pub struct Server {
     child: Child,
     pub address: String,
+    /// Of the admin API, where there is one.
+    pub admin: String,
 }
 
 /// What came back.
@@ -35,29 +37,51 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("modelet.toml");
         std::fs::write(&file, settings).unwrap();
+        let file = file.to_str().unwrap();
+        Server::run(paths, &["--config", file, "--state", "sqlite::memory:"])
+    }
+
+    /// With the state beside the models or where the arguments say.
+    pub fn with_admin(paths: &[&Path], arguments: &[&str]) -> Server {
+        Server::run(paths, arguments)
+    }
+
+    fn run(paths: &[&Path], arguments: &[&str]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_modelet"))
             .arg("serve")
             .args(paths)
-            .args(["--listen", "127.0.0.1:0", "--config"])
-            .arg(&file)
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(arguments)
             .arg("--cache")
             .arg(built::cache())
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let address = line
-            .trim()
-            .rsplit_once("http://")
-            .map(|(_, address)| address.to_owned());
-        let Some(address) = address else {
-            let status = child.wait();
-            panic!("the server said {line:?} and ended with {status:?}");
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut address = || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            let (_, address) = line.trim().rsplit_once("http://")?;
+            Some(address.to_owned())
         };
-        Server { child, address }
+        match (address(), address()) {
+            (Some(address), Some(admin)) => Server {
+                child,
+                address,
+                admin,
+            },
+            said => {
+                let status = child.wait();
+                panic!("the server said {said:?} and ended with {status:?}");
+            }
+        }
+    }
+
+    /// Without a chance to say goodbye.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     pub fn get(&self, path: &str) -> Response {

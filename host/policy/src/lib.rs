@@ -11,6 +11,7 @@
 pub mod breaker;
 pub mod condition;
 pub mod fallback;
+pub mod feedback;
 pub mod guard;
 pub mod names;
 pub mod rollout;

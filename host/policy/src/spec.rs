@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::fallback::Fallback;
+use crate::feedback::{self, Feedback};
 use crate::guard::Guards;
 use crate::names::Version;
 use crate::rollout::strategy::{self, Strategy};
@@ -31,6 +32,8 @@ pub struct ModelSpec {
     /// `None`: every request is let through.
     pub breaker: Option<breaker::Limits>,
     pub guards: Guards,
+    /// Whether answers are remembered for labels and rewards to come back to.
+    pub feedback: Option<Feedback>,
     /// How a new version takes over, where `start` does not say otherwise.
     pub strategy: Option<Strategy>,
     pub limits: Limits,
@@ -87,6 +90,7 @@ struct Typed {
     fallback: protection::TypedFallback,
     breaker: Option<protection::TypedBreaker>,
     guards: protection::TypedGuards,
+    feedback: Option<feedback::Typed>,
     strategy: strategy::Typed,
     limits: TypedLimits,
     instances: TypedInstances,
@@ -137,6 +141,9 @@ impl ModelSpec {
                 .breaker
                 .map(|typed| protection::breaker(typed, &mut errors)),
             guards: protection::guards(typed.guards, &mut errors),
+            feedback: typed
+                .feedback
+                .map(|typed| feedback::read(typed, &mut errors)),
             strategy: strategy::read(typed.strategy, &mut errors),
             labels,
             limits: limits(typed.limits, &mut errors),

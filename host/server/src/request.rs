@@ -8,6 +8,7 @@ use std::time::Instant;
 use modelet_policy::fallback::{Target, Trigger};
 use modelet_protocol::{InvalidInput, Tensor};
 use modelet_runtime::InferError;
+use modelet_store::StateError;
 
 use crate::admission::Refused;
 use crate::app::App;
@@ -19,6 +20,8 @@ use crate::route::{self, Route};
 /// What a caller wants computed.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// What feedback calls it by.
+    pub id: String,
     pub inputs: Vec<Tensor>,
     /// The wanted outputs; empty means all.
     pub outputs: Vec<String>,
@@ -58,6 +61,8 @@ pub enum Failure {
     Infer(#[from] InferError),
     #[error("the model's answer was kept back: {0}")]
     Guarded(String),
+    #[error("the database cannot be used: {0}")]
+    State(StateError),
     #[error("{0}")]
     Internal(String),
 }
@@ -86,6 +91,7 @@ impl Failure {
             | Failure::Malformed(_)
             | Failure::Unsupported(_)
             | Failure::TooLarge { .. }
+            | Failure::State(_)
             | Failure::SlowBody => None,
         }
     }
@@ -121,8 +127,13 @@ pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result
         }
         Err(failure) => Err(failure),
     };
-    if let (Some(live), Some(version)) = (evidence, asked) {
+    if let (Some(live), Some(version)) = (&evidence, asked) {
         live.record(version, attempted.as_ref().err(), start.elapsed());
+    }
+    if let Ok(answer) = &attempted {
+        let rollout = evidence.as_ref().map(|live| &*live.saved.rollout.id);
+        let predictions = &app.rollouts.predictions;
+        predictions.add(&found, rollout, &request.id, answer);
     }
     if let (Some(mirrored), Ok(answer)) = (mirrored, &attempted) {
         mirrored.send(app, &answer.outputs);

@@ -41,6 +41,7 @@ impl Failure {
             Failure::SlowBody => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Failure::Refused(Refused::QueueFull)
             | Failure::BreakerOpen { .. }
+            | Failure::State(_)
             | Failure::Infer(InferError::Exhausted(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }

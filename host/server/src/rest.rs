@@ -1,6 +1,7 @@
 //! The routes of the REST API, and what all of them share.
 
-mod infer;
+mod feedback;
+pub mod infer;
 mod metrics;
 mod models;
 mod named;
@@ -44,6 +45,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v2/models/{model}/config", get(models::config))
         .route("/v2/models/{model}/stats", get(models::statistics))
         .route("/v2/models/{model}/infer", post(infer::infer))
+        .route("/v2/models/{model}/feedback", post(feedback::feedback))
         .route(
             "/v2/models/{model}/versions/{version}",
             get(models::metadata),
@@ -102,7 +104,12 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    json(status, &json!({"ready": ready}))
+    // Without it models are served and nothing is rolled out.
+    let state = match app.rollouts.trouble() {
+        None => "reachable",
+        Some(_) => "unreachable",
+    };
+    json(status, &json!({"ready": ready, "state": state}))
 }
 
 async fn unknown(headers: HeaderMap, request: Request) -> Response {

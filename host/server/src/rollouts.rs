@@ -5,6 +5,7 @@
 //! Requests know nothing of it: a rollout reaches them as weights in their model's spec. While the
 //! database cannot be reached, everything stays as it was.
 
+pub mod feedback;
 mod keeper;
 pub mod live;
 pub mod mirror;
@@ -21,6 +22,7 @@ use modelet_policy::rollout::Millis;
 use modelet_store::StateError;
 use tokio::sync::{OnceCell, Semaphore};
 
+use feedback::Predictions;
 use live::Live;
 
 pub use keeper::{keep_up, look_first};
@@ -36,6 +38,7 @@ pub struct Rollouts {
     known: Mutex<BTreeMap<ModelName, Arc<Live>>>,
     /// Why the database cannot be reached.
     trouble: Mutex<Option<String>>,
+    pub predictions: Predictions,
     pub mirrors: Arc<Semaphore>,
     pub mirrors_dropped: AtomicU64,
 }
@@ -47,6 +50,7 @@ impl Rollouts {
             state: OnceCell::new(),
             known: Mutex::default(),
             trouble: Mutex::new(Some("not yet connected".to_owned())),
+            predictions: Predictions::default(),
             mirrors: Arc::new(Semaphore::new(MIRRORS)),
             mirrors_dropped: AtomicU64::new(0),
         }

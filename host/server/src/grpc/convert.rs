@@ -17,7 +17,11 @@ use crate::respond::{FALLBACK_REASON, SERVED_BY};
 use crate::statistics::Tally;
 
 /// Tensors come typed in `contents`, or all of them as bytes in `raw_input_contents`.
-pub fn request(request: ModelInferRequest, deadline: Instant) -> Result<Request, Failure> {
+pub fn request(
+    request: ModelInferRequest,
+    id: String,
+    deadline: Instant,
+) -> Result<Request, Failure> {
     let deadline = shortened(deadline, request.parameters.get("timeout"));
     let mut raw = request.raw_input_contents.into_iter();
     let is_raw = raw.len() > 0;
@@ -37,6 +41,7 @@ pub fn request(request: ModelInferRequest, deadline: Instant) -> Result<Request,
         outputs.push(requested(output)?);
     }
     Ok(Request {
+        id,
         inputs,
         outputs,
         deadline,

@@ -15,8 +15,8 @@ use super::proto::*;
 use crate::app::App;
 use crate::registry::{Ready, ResolveError};
 use crate::request::{self, Answer, Failure};
-use crate::rest::EXTENSIONS;
 use crate::rest::repository::{change, unsupported};
+use crate::rest::{self, EXTENSIONS};
 use crate::route::{Asked, Peer, Route};
 
 /// gRPC's face of the server.
@@ -251,7 +251,8 @@ async fn infer(
     };
     let (model, id) = (request.model_name.clone(), request.id.clone());
     let raw = !request.raw_input_contents.is_empty();
-    let request = convert::request(request, deadline)?;
+    let named = rest::infer::id(Some(&id), &envelope.headers);
+    let request = convert::request(request, named, deadline)?;
     let decoding = start.elapsed();
     let mut answer = request::infer(app, route, request).await?;
     let start = Instant::now();

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::named::Named;
 use crate::app::App;
+use crate::connection::REQUEST_ID;
 use crate::registry::{Found, Ready};
 use crate::request::{self, Answer, Failure, Request};
 use crate::respond::{FALLBACK_REASON, SERVED_BY, error};
@@ -68,6 +69,7 @@ async fn answer(
     let decoding = start.elapsed();
 
     let request = Request {
+        id: id(decoded.id.as_deref(), headers),
         inputs: std::mem::take(&mut decoded.inputs),
         outputs: decoded.output_names(),
         deadline: shortened(deadline, &decoded),
@@ -110,6 +112,13 @@ fn reader(found: &Found, version: Option<&str>) -> Result<Option<Arc<Ready>>, Fa
         None if found.model().spec.fallback.chain.is_empty() => Ok(Some(found.any()?)),
         None => Ok(found.any().ok()),
     }
+}
+
+/// The request's own id, else the one that its connection gave it.
+pub fn id(own: Option<&str>, headers: &HeaderMap) -> String {
+    let own = own.filter(|id| !id.is_empty());
+    let given = || headers.get(REQUEST_ID)?.to_str().ok();
+    own.or_else(given).unwrap_or_default().to_owned()
 }
 
 /// A parameter as a key.

@@ -111,6 +111,7 @@ fn families(app: &App) -> Vec<MetricFamily> {
     ));
     families.push(fallbacks(app));
     families.push(states(app));
+    families.extend(rollouts(app));
     // A family without a metric cannot be written.
     families.retain(|family| !family.get_metric().is_empty());
     families
@@ -132,6 +133,68 @@ fn fallbacks(app: &App) -> MetricFamily {
         MetricType::COUNTER,
         metrics.collect(),
     )
+}
+
+fn rollouts(app: &App) -> Vec<MetricFamily> {
+    let rollouts = &app.rollouts;
+    let all = rollouts.all();
+    let weights = all.iter().flat_map(|(model, live)| {
+        let weights = live.saved.rollout.weights().into_iter();
+        weights.map(|(version, parts)| {
+            let version = version.to_string();
+            let labels = vec![label("model", model.as_str()), label("version", &version)];
+            gauge(labels, parts as usize)
+        })
+    });
+    let leads = all.iter().map(|(model, live)| {
+        let leads = usize::from(live.leads.load(Relaxed));
+        gauge(vec![label("model", model.as_str())], leads)
+    });
+    let counts = &rollouts.predictions.counts;
+    let feedback = [
+        ("joined", &counts.joined),
+        ("duplicate", &counts.duplicate),
+        ("late", &counts.late),
+        ("unknown", &counts.unknown),
+        ("dropped", &counts.dropped),
+    ];
+    let feedback =
+        feedback.map(|(became, count)| counter(vec![label("became", became)], count.load(Relaxed)));
+    let dropped = rollouts.mirrors_dropped.load(Relaxed);
+    let reachable = usize::from(rollouts.trouble().is_none());
+    let (gauges, counters) = (MetricType::GAUGE, MetricType::COUNTER);
+    vec![
+        family(
+            "modelet_state_reachable",
+            "Whether the database of rollouts can be reached",
+            gauges,
+            vec![gauge(Vec::new(), reachable)],
+        ),
+        family(
+            "modelet_rollout_weight",
+            "Parts of ten thousand of the requests that a rollout sends to a version",
+            gauges,
+            weights.collect(),
+        ),
+        family(
+            "modelet_rollout_leads",
+            "Whether this node advances the model's rollout",
+            gauges,
+            leads.collect(),
+        ),
+        family(
+            "modelet_mirrors_dropped",
+            "Mirrored requests for which there was no place",
+            counters,
+            vec![counter(Vec::new(), dropped)],
+        ),
+        family(
+            "modelet_feedback",
+            "Labels and rewards that came back, and answers not remembered, by what became of them",
+            counters,
+            feedback.to_vec(),
+        ),
+    ]
 }
 
 fn states(app: &App) -> MetricFamily {

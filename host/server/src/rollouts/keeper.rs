@@ -1,6 +1,7 @@
 //! The loop that keeps this node and the database in line.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use modelet_policy::names::{ModelName, Version};
@@ -50,6 +51,7 @@ async fn work(app: &App) -> Result<(), StateError> {
     look(app).await?;
     let state = app.rollouts.state().await?;
     begin(app, state).await?;
+    app.rollouts.predictions.flush(app, state).await?;
     for live in app.rollouts.all().into_values() {
         if !live.saved.rollout.is_active() {
             continue;
@@ -57,7 +59,9 @@ async fn work(app: &App) -> Result<(), StateError> {
         write_down(state, &live).await?;
         let saved = &live.saved;
         let until = now() + LEASE.as_millis() as u64;
-        if state.lead(&saved.model, now(), until).await? {
+        let leads = state.lead(&saved.model, now(), until).await?;
+        live.leads.store(leads, Relaxed);
+        if leads {
             advance(app, state, saved).await?;
         }
     }
@@ -192,7 +196,11 @@ impl Rollouts {
             }
             let same = before.filter(|live| live.saved.rollout.id == saved.rollout.id);
             let seen = same.map_or_else(Arc::<live::Seen>::default, |live| live.seen.clone());
-            let live = Arc::new(Live { saved, seen });
+            let live = Arc::new(Live {
+                saved,
+                seen,
+                leads: AtomicBool::new(false),
+            });
             known.insert(model.clone(), live.clone());
             live
         };

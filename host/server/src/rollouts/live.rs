@@ -17,6 +17,8 @@ pub struct Live {
     pub saved: Saved,
     /// Goes on through all revisions of the same rollout.
     pub seen: Arc<Seen>,
+    /// Whether this node is the one that advances it.
+    pub leads: AtomicBool,
 }
 
 /// What this node has seen, and whether it has been written down.
