@@ -6,6 +6,7 @@ mod built;
 mod cli;
 mod clients;
 mod models;
+mod parity;
 mod repository;
 mod rollout;
 mod server;

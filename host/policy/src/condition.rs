@@ -35,9 +35,12 @@ impl Names {
         self
     }
 
-    pub fn numbers(mut self, name: &str, values: &[f64]) -> Names {
-        let values = values.iter().map(|value| Value::Float(*value)).collect();
-        self.0.insert(name, Value::Array(values));
+    /// A record of lists of numbers.
+    pub fn lists(mut self, name: &str, lists: &[(&str, &[f64])]) -> Names {
+        let list = |values: &[f64]| values.iter().map(|value| Value::Float(*value)).collect();
+        let lists = lists.iter();
+        let lists = lists.map(|(name, values)| ((*name).to_owned(), Value::Array(list(values))));
+        self.0.insert(name, Value::Map(lists.collect()));
         self
     }
 
@@ -111,7 +114,7 @@ mod tests {
                 &[("canary", 0.02), ("requests", 1500.0)],
                 &[("worse", false)],
             )
-            .numbers("p", &[0.1, 0.7, 0.2])
+            .lists("outputs", &[("p", &[0.1, 0.7, 0.2])])
             .number("n", 3.0);
         let found = Condition::try_from(text.to_owned()).map(|condition| condition.holds(&names));
         let found = found.map_err(|error| error.to_string()).flatten();
@@ -126,9 +129,9 @@ mod tests {
     fn conditions_are_true_or_false() {
         check("result.canary < 0.05 && result.requests >= 1500", Ok(true));
         check("result.canary > 0.05 or n == 3", Ok(true));
-        check("not (max(p) >= 0.6)", Ok(false));
-        check("all(p, # <= 1) && !result.worse", Ok(true));
-        check("p[0] + p[1] > 0.9", Ok(false));
+        check("not (max(outputs.p) >= 0.6)", Ok(false));
+        check("all(outputs.p, # <= 1) && !result.worse", Ok(true));
+        check("outputs.p[0] + outputs.p[1] > 0.9", Ok(false));
     }
 
     #[test]

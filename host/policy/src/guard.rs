@@ -1,12 +1,25 @@
 //! Which answers of a model may be given to a caller.
 
+use crate::condition::{Condition, Names};
+
 /// What is asked of every answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Guards {
     /// No output holds NaN or an infinity.
     pub finite: bool,
+    pub shapes: Vec<Shape>,
     pub ranges: Vec<Range>,
     pub confidence: Vec<Confidence>,
+    /// Each holds, of the record `outputs`, which has a list of numbers for each output.
+    pub conditions: Vec<Condition>,
+}
+
+/// An output has this many dimensions, and these sizes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    pub output: String,
+    /// `None`: any size.
+    pub sizes: Vec<Option<u64>>,
 }
 
 /// All values of an output lie in here.
@@ -24,12 +37,20 @@ pub struct Confidence {
     pub at_least: f64,
 }
 
-/// An output as numbers, row by row. `columns` is the size of its last dimension.
+/// An output as numbers, row-major. One that holds no numbers has no values.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers<'a> {
     pub name: &'a str,
-    pub columns: usize,
+    pub shape: &'a [u64],
     pub values: &'a [f64],
+}
+
+impl<'a> Numbers<'a> {
+    /// Runs along the last dimension.
+    fn rows(&self) -> impl Iterator<Item = &'a [f64]> {
+        let columns = self.shape.last().map_or(1, |&size| size as usize);
+        self.values.chunks(columns.max(1))
+    }
 }
 
 impl Guards {
@@ -44,40 +65,80 @@ impl Guards {
             if self.finite && !finite {
                 return Err(format!("output `{}` is not finite", output.name));
             }
-        }
-        for range in &self.ranges {
-            let inside = |value: &f64| (range.min..=range.max).contains(value);
-            for output in outputs.iter().filter(|output| output.name == range.output) {
-                if let Some(value) = output.values.iter().find(|value| !inside(value)) {
-                    return Err(format!("output `{}` has the value {value}", output.name));
-                }
+            let concerns = |name: &str| name == output.name;
+            for shape in self.shapes.iter().filter(|it| concerns(&it.output)) {
+                shape.check(output)?;
+            }
+            for range in self.ranges.iter().filter(|it| concerns(&it.output)) {
+                range.check(output)?;
+            }
+            for confidence in self.confidence.iter().filter(|it| concerns(&it.output)) {
+                confidence.check(output)?;
             }
         }
-        for confidence in &self.confidence {
-            for output in outputs
-                .iter()
-                .filter(|output| output.name == confidence.output)
-            {
-                confidence.check(output)?;
+        self.check_conditions(outputs)
+    }
+
+    /// One that is neither true nor false of these outputs keeps them back too.
+    fn check_conditions(&self, outputs: &[Numbers<'_>]) -> Result<(), String> {
+        if self.conditions.is_empty() {
+            return Ok(());
+        }
+        let lists: Vec<_> = outputs.iter().map(|it| (it.name, it.values)).collect();
+        let names = Names::default().lists("outputs", &lists);
+        for condition in &self.conditions {
+            if !condition.holds(&names)? {
+                return Err(format!("the condition {condition:?} does not hold"));
             }
         }
         Ok(())
     }
 }
 
+impl Shape {
+    fn check(&self, output: &Numbers<'_>) -> Result<(), String> {
+        let fits = |(size, found): (&Option<u64>, &u64)| size.is_none_or(|size| size == *found);
+        let same_rank = self.sizes.len() == output.shape.len();
+        if same_rank && self.sizes.iter().zip(output.shape).all(fits) {
+            return Ok(());
+        }
+        let Numbers { name, shape, .. } = output;
+        Err(format!("output `{name}` has the shape {shape:?}"))
+    }
+}
+
+impl Range {
+    fn check(&self, output: &Numbers<'_>) -> Result<(), String> {
+        let inside = |value: &&f64| (self.min..=self.max).contains(*value);
+        match output.values.iter().find(|value| !inside(value)) {
+            Some(value) => Err(format!("output `{}` has the value {value}", output.name)),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Confidence {
     fn check(&self, output: &Numbers<'_>) -> Result<(), String> {
-        for row in output.values.chunks(output.columns.max(1)) {
-            // NaN is never the largest.
-            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            if largest < self.at_least {
-                let name = output.name;
-                return Err(format!(
-                    "output `{name}` has a row whose largest value is {largest}"
-                ));
-            }
+        match self.least(output).filter(|least| *least < self.at_least) {
+            Some(least) => Err(format!(
+                "output `{}` has a row whose largest value is {least}",
+                output.name
+            )),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether an answer is as certain as this asks; one without the output is not.
+    pub fn is_met(&self, outputs: &[Numbers<'_>]) -> bool {
+        let output = outputs.iter().find(|output| output.name == self.output);
+        output.is_some_and(|output| self.check(output).is_ok())
+    }
+
+    /// The largest value of the row in which that is smallest; `None` of no rows.
+    fn least(&self, output: &Numbers<'_>) -> Option<f64> {
+        // NaN is never the largest.
+        let largest = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        output.rows().map(largest).min_by(f64::total_cmp)
     }
 }
 
@@ -88,10 +149,40 @@ mod tests {
     fn check(guards: &Guards, values: &[f64]) -> Result<(), String> {
         let output = Numbers {
             name: "p",
-            columns: 2,
+            shape: &[values.len() as u64 / 2, 2],
             values,
         };
         guards.check(&[output])
+    }
+
+    #[test]
+    fn a_shape_leaves_open_what_it_does_not_say() {
+        let guards = |sizes: &[Option<u64>]| Guards {
+            shapes: vec![Shape {
+                output: "p".to_owned(),
+                sizes: sizes.to_vec(),
+            }],
+            ..Guards::default()
+        };
+        assert!(check(&guards(&[None, Some(2)]), &[0.0; 6]).is_ok());
+        for sizes in [&[None, Some(3)][..], &[Some(2), None], &[None], &[None; 3]] {
+            let refused = check(&guards(sizes), &[0.0; 6]).unwrap_err();
+            assert!(refused.contains("[3, 2]"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_over_the_outputs() {
+        let guards = |text: &str| Guards {
+            conditions: vec![Condition::try_from(text.to_owned()).unwrap()],
+            ..Guards::default()
+        };
+        let certain = guards("max(outputs.p) >= 0.6 && len(outputs[\"p\"]) == 2");
+        assert!(check(&certain, &[0.7, 0.3]).is_ok());
+        let refused = check(&certain, &[0.5, 0.5]).unwrap_err();
+        assert!(refused.contains("does not hold"), "{refused}");
+        let senseless = guards("outputs.missing > 1");
+        assert!(check(&senseless, &[0.5, 0.5]).is_err());
     }
 
     #[test]

@@ -10,10 +10,12 @@
 
 pub mod breaker;
 pub mod condition;
+pub mod ensemble;
 pub mod fallback;
 pub mod feedback;
 pub mod guard;
 pub mod names;
+pub mod retry;
 pub mod rollout;
 pub mod routing;
 pub mod spec;

@@ -1,5 +1,6 @@
 //! Names of models and numbers of versions, checked on the way in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -119,6 +120,29 @@ impl FromStr for Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Names for versions.
+pub type Labels = BTreeMap<String, Version>;
+
+/// Labels that a rollout gives to the versions it is about.
+pub const ROLLOUT_LABELS: [&str; 3] = ["stable", "canary", "preview"];
+
+/// A version by its number, or by a label of a rollout, which comes to stand for another version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    Version(Version),
+    Label(String),
+}
+
+impl Which {
+    /// `None` where the label stands for no version at this moment.
+    pub fn version(&self, labels: &Labels) -> Option<Version> {
+        match self {
+            Which::Version(version) => Some(*version),
+            Which::Label(label) => labels.get(label).copied(),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::names::Version;
+use crate::names::{Version, Which};
 use crate::spec::ModelSpec;
 use crate::versions;
 
@@ -64,7 +64,7 @@ pub struct Rule {
     pub header: String,
     /// `None`: whatever it says.
     pub value: Option<String>,
-    pub version: Version,
+    pub version: Which,
 }
 
 /// Why a version was chosen.
@@ -95,8 +95,9 @@ pub fn route<'a>(
     };
     let is_ready = |version| ready.clone().any(|ready| ready == version);
     let rule = spec.traffic.rules.iter().find(matches);
-    if let Some(rule) = rule.filter(|rule| is_ready(rule.version)) {
-        return Some((rule.version, Why::Rule));
+    let ruled = rule.and_then(|rule| rule.version.version(&spec.labels));
+    if let Some(version) = ruled.filter(|version| is_ready(*version)) {
+        return Some((version, Why::Rule));
     }
     if spec.traffic.weights.is_empty() {
         let default = versions::default(&spec.versions, ready)?;
@@ -125,7 +126,7 @@ fn weighted_choice(
 }
 
 /// A number strictly between 0 and 1.
-fn unit(bits: u64) -> f64 {
+pub fn unit(bits: u64) -> f64 {
     ((bits >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
 }
 
@@ -215,24 +216,27 @@ mod tests {
             Rule {
                 header: "x-beta".to_owned(),
                 value: Some("yes".to_owned()),
-                version: version(2),
+                version: Which::Version(version(2)),
             },
             Rule {
                 header: "x-any".to_owned(),
                 value: None,
-                version: version(3),
+                version: Which::Label("canary".to_owned()),
             },
         ];
-        let check = |header: (&str, &'static str), ready: &[u64], expected: (u64, Why)| {
+        let check = |spec: &ModelSpec, header: (&str, &'static str), ready: &[u64], expected| {
             let ready = ready.iter().map(|&number| version(number));
             let found = |name: &str| (name == header.0).then_some(header.1);
-            let (chosen, why) = route(&spec, ready, found, 1).unwrap();
+            let (chosen, why) = route(spec, ready, found, 1).unwrap();
             assert_eq!((chosen.number(), why), expected, "{header:?}");
         };
-        check(("x-beta", "yes"), &[1, 2, 3], (2, Why::Rule));
-        check(("x-beta", "no"), &[1, 2, 3], (1, Why::Weight));
-        check(("x-any", ""), &[1, 2, 3], (3, Why::Rule));
-        check(("x-beta", "yes"), &[1, 3], (1, Why::Weight));
+        check(&spec, ("x-beta", "yes"), &[1, 2, 3], (2, Why::Rule));
+        check(&spec, ("x-beta", "no"), &[1, 2, 3], (1, Why::Weight));
+        check(&spec, ("x-beta", "yes"), &[1, 3], (1, Why::Weight));
+        // The label of a rollout stands for nothing before there is one.
+        check(&spec, ("x-any", ""), &[1, 2, 3], (1, Why::Weight));
+        spec.labels.insert("canary".to_owned(), version(3));
+        check(&spec, ("x-any", ""), &[1, 2, 3], (3, Why::Rule));
     }
 
     #[test]

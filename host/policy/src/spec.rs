@@ -1,5 +1,6 @@
 //! `model.toml`: what was typed, and what it means.
 
+mod ensemble;
 mod protection;
 mod traffic;
 
@@ -9,15 +10,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::ensemble::Ensemble;
 use crate::fallback::Fallback;
 use crate::feedback::{self, Feedback};
 use crate::guard::Guards;
-use crate::names::Version;
+use crate::names::{Labels, Version};
 use crate::rollout::strategy::{self, Strategy};
 use crate::routing::Traffic;
 use crate::{breaker, units};
-
-pub use traffic::Labels;
 
 /// WebAssembly addresses this much.
 const MEMORY_LIMIT_BYTES: u64 = 4 << 30;
@@ -36,6 +36,8 @@ pub struct ModelSpec {
     pub feedback: Option<Feedback>,
     /// How a new version takes over, where `start` does not say otherwise.
     pub strategy: Option<Strategy>,
+    /// It has no versions of its own: these answer together, as version 1.
+    pub ensemble: Option<Ensemble>,
     pub limits: Limits,
     /// Keep an instance between requests instead of starting a fresh one for each.
     pub reuse: bool,
@@ -92,6 +94,7 @@ struct Typed {
     guards: protection::TypedGuards,
     feedback: Option<feedback::Typed>,
     strategy: strategy::Typed,
+    ensemble: Option<ensemble::Typed>,
     limits: TypedLimits,
     instances: TypedInstances,
 }
@@ -145,6 +148,9 @@ impl ModelSpec {
                 .feedback
                 .map(|typed| feedback::read(typed, &mut errors)),
             strategy: strategy::read(typed.strategy, &mut errors),
+            ensemble: typed
+                .ensemble
+                .and_then(|typed| ensemble::read(typed, &mut errors)),
             labels,
             limits: limits(typed.limits, &mut errors),
             reuse: typed.instances.reuse,
@@ -231,7 +237,9 @@ fn limits(typed: TypedLimits, errors: &mut Vec<String>) -> Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ensemble::{Combine, Missing};
     use crate::fallback::{Target, Trigger};
+    use crate::names::Which;
     use crate::routing::Sticky;
 
     fn check_errors(text: &str, expected: &[&str]) {
@@ -302,9 +310,9 @@ mod tests {
         let sticky = Sticky::Header("x-user".to_owned());
         assert_eq!(spec.traffic.sticky, Some(sticky));
         assert_eq!(spec.traffic.rules[0].header, "x-beta");
-        assert_eq!(spec.traffic.rules[0].version, version(2));
+        assert_eq!(spec.traffic.rules[0].version, Which::Version(version(2)));
         let chain = [
-            Target::Version(version(1)),
+            Target::Version(Which::Version(version(1))),
             Target::Model {
                 name: "small".parse().unwrap(),
                 version: None,
@@ -319,6 +327,76 @@ mod tests {
         assert!(spec.guards.finite);
         assert_eq!(spec.guards.ranges[0].max, f64::INFINITY);
         assert_eq!(spec.guards.confidence[0].at_least, 0.6);
+    }
+
+    #[test]
+    fn remotes_retries_and_hedges_are_read() {
+        let spec = ModelSpec::parse(
+            "[fallback]\nchain = [{ version = \"stable\" }, { remote = \"http://b:80/x/\", model = \"m\", \
+             version = 3, timeout = \"50ms\" }, { remote = \"https://c\" }]\n\
+             retries = 2\nbackoff = \"1ms\"\nbudget = 0.1\nhedge = 0.95\n\
+             [guards]\nconditions = [\"max(outputs.p) > 0.5\"]\n\
+             [[guards.shape]]\noutput = \"p\"\nsizes = [-1, 3]",
+        )
+        .unwrap();
+        let stable = Which::Label("stable".to_owned());
+        assert_eq!(spec.fallback.chain[0], Target::Version(stable));
+        let [_, Target::Remote(near), Target::Remote(far)] = &*spec.fallback.chain else {
+            panic!("{:?}", spec.fallback.chain);
+        };
+        assert_eq!(near.url, "http://b:80/x");
+        assert_eq!(near.version, Some(Version::try_from(3).unwrap()));
+        assert_eq!(near.timeout, Duration::from_millis(50));
+        assert_eq!((&far.model, far.timeout), (&None, Duration::from_secs(1)));
+        assert_eq!(spec.fallback.retry.limit, 2);
+        assert_eq!(spec.fallback.retry.budget, 0.1);
+        assert_eq!(spec.fallback.hedge, Some(0.95));
+        assert_eq!(spec.guards.shapes[0].sizes, [None, Some(3)]);
+        assert_eq!(spec.guards.conditions.len(), 1);
+    }
+
+    #[test]
+    fn ensembles_are_read() {
+        let parse = |text: &str| ModelSpec::parse(text).map(|spec| spec.ensemble.unwrap());
+        let members = "members = [{ model = \"a\" }, { model = \"b\", version = 2 }]";
+        let average = parse(&format!("[ensemble]\ncombine = \"average\"\n{members}")).unwrap();
+        assert_eq!(average.combine, Combine::Average);
+        assert_eq!(average.members.len(), 2);
+        assert_eq!(average.missing, Missing::Fail);
+        let cascade = parse(&format!(
+            "[ensemble]\ncombine = \"cascade\"\n{members}\nmissing = \"skip\"\nminimum = 2\n\
+             outputs = [\"p\"]\nconfidence = {{ output = \"p\", at_least = 0.8 }}"
+        ));
+        let cascade = cascade.unwrap();
+        assert_eq!(cascade.missing, Missing::Skip { minimum: 2 });
+        assert!(matches!(cascade.combine, Combine::Cascade(_)));
+    }
+
+    #[test]
+    fn mistakes_in_ensembles_are_told() {
+        let check = |rest: &str, expected: &[&str]| {
+            let members = "members = [{ model = \"a\" }, { model = \"b\" }]";
+            check_errors(&format!("[ensemble]\n{members}\n{rest}"), expected);
+        };
+        check("combine = \"mean\"", &["\"mean\""]);
+        check("combine = \"stacking\"", &["has a combiner"]);
+        check("combine = \"cascade\"", &["has a confidence"]);
+        check(
+            "combine = \"vote\"\nmissing = \"skip\"\nminimum = 3",
+            &["minimum"],
+        );
+        check(
+            "combine = \"vote\"\nmissing = \"ignore\"",
+            &["ensemble.missing"],
+        );
+        check_errors(
+            "[ensemble]\ncombine = \"average\"\nmembers = [{ model = \"a/\", weight = 2 }]",
+            &["know weights", "`/`"],
+        );
+        check_errors(
+            "[ensemble]\ncombine = \"vote\"\nmembers = []",
+            &["no model"],
+        );
     }
 
     #[test]
@@ -344,6 +422,21 @@ mod tests {
             "[breaker]\nconsecutive = 0\nrate = 1.5\nof = 129\nopen = \"soon\"",
             &["consecutive", "at most 128", "rate", "open"],
         );
+        check_errors(
+            "[fallback]\nchain = [{ remote = \"ftp://a\" }, { remote = \"http://a?b\" }, \
+             { version = 1, timeout = \"1s\" }, { remote = \"http://a\", timeout = \"soon\" }]\n\
+             backoff = \"soon\"\nbudget = 2\nhedge = 1",
+            &[
+                "budget",
+                "backoff",
+                "hedge",
+                "ftp",
+                "a?b",
+                "only a remote",
+                "\"soon\"",
+            ],
+        );
+        check_errors("[guards]\nconditions = [\"max(\"]", &["guards.conditions"]);
         check_errors("[[guards.range]]\noutput = \"y\"", &["a min or a max"]);
         check_errors("[traffic]\nsticky = { head = \"x\" }", &["head"]);
     }

@@ -4,4 +4,5 @@
 
 pub mod histogram;
 pub mod moments;
+pub mod recent;
 pub mod sequential;

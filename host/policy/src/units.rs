@@ -43,10 +43,11 @@ mod tests {
         assert_eq!(bytes("4 GiB"), Some(4 << 30));
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(duration("5h"), Some(Duration::from_secs(18_000)));
         for text in ["", "5", "MiB", "5MB", "-5MiB", "1.5GiB", "99999999999GiB"] {
             assert_eq!(bytes(text), None, "{text}");
         }
-        for text in ["", "5", "5h", "s"] {
+        for text in ["", "5", "5d", "s"] {
             assert_eq!(duration(text), None, "{text}");
         }
     }

@@ -98,6 +98,50 @@ impl Tensor {
         })
     }
 
+    /// A tensor of floats; each value becomes the nearest that `datatype` has. `None` where that is
+    /// none of FP16, FP32 and FP64.
+    pub fn of_floats(
+        name: String,
+        datatype: Datatype,
+        shape: Vec<u64>,
+        values: &[f64],
+    ) -> Option<Tensor> {
+        let values = values.iter();
+        let data = match datatype {
+            Datatype::Fp16 => values
+                .flat_map(|value| half::f16::from_f64(*value).to_le_bytes())
+                .collect(),
+            Datatype::Fp32 => values
+                .flat_map(|value| (*value as f32).to_le_bytes())
+                .collect(),
+            Datatype::Fp64 => values.flat_map(|value| value.to_le_bytes()).collect(),
+            _ => return None,
+        };
+        Some(Tensor {
+            name,
+            datatype,
+            shape,
+            data,
+        })
+    }
+
+    /// The bytes of each element, those of `BYTES` with their length.
+    pub fn elements(&self) -> Vec<&[u8]> {
+        match self.datatype.size_bytes() {
+            Some(size) => self.data.chunks(size).collect(),
+            None => {
+                let lengths = self.bytes_elements().map(|element| 4 + element.len());
+                let mut rest = self.data.as_slice();
+                let take = |length| {
+                    let (element, tail) = rest.split_at(length);
+                    rest = tail;
+                    element
+                };
+                lengths.map(take).collect()
+            }
+        }
+    }
+
     /// The elements of a `BYTES` tensor; stops early where the data is malformed.
     pub fn bytes_elements(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = self.data.as_slice();
@@ -165,4 +209,39 @@ impl Tensor {
 pub fn split_element(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = data.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_written_and_read() {
+        let values = [0.5, -1.25, f64::INFINITY];
+        for datatype in [Datatype::Fp16, Datatype::Fp32, Datatype::Fp64] {
+            let tensor = Tensor::of_floats("x".to_owned(), datatype, vec![3], &values).unwrap();
+            tensor.check().unwrap();
+            assert_eq!(tensor.numbers().unwrap(), values);
+            assert_eq!(tensor.elements().concat(), tensor.data);
+        }
+        assert_eq!(
+            Tensor::of_floats("x".to_owned(), Datatype::Int8, vec![], &[]),
+            None
+        );
+    }
+
+    #[test]
+    fn elements_of_bytes_keep_their_length() {
+        let tensor = Tensor {
+            name: "x".to_owned(),
+            datatype: Datatype::Bytes,
+            shape: vec![3],
+            data: vec![1, 0, 0, 0, b'a', 0, 0, 0, 0, 2, 0, 0, 0, b'b', b'c'],
+        };
+        let elements = tensor.elements();
+        assert_eq!(
+            elements,
+            [&[1, 0, 0, 0, b'a'][..], &[0; 4], &[2, 0, 0, 0, b'b', b'c']]
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! What all requests share, and how it is kept up with the repository.
 
+mod ensembles;
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,13 @@ use modelet_runtime::{Engine, Limits, Modelet};
 use modelet_store::{ArtifactFile, ModelEntry, Problem, Repository, Stamp, StoreError};
 use tokio::sync::watch;
 
-use crate::admission::Admission;
+use crate::attempt::admission::Admission;
+use crate::attempt::breaker::Breaker;
+use crate::attempt::pace::Pace;
+use crate::attempt::remote::Remotes;
 use crate::attempt::static_outputs;
-use crate::breaker::Breaker;
 use crate::config::Config;
-use crate::pace::Pace;
-use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State};
+use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State, Work};
 use crate::rollouts::Rollouts;
 use crate::rollouts::readiness::Readiness;
 use crate::statistics::Fallbacks;
@@ -34,6 +36,7 @@ pub struct App {
     pub(crate) admission: Admission,
     pub(crate) fallbacks: Fallbacks,
     pub(crate) rollouts: Rollouts,
+    pub(crate) remotes: Remotes,
     engine: Engine,
     repositories: Vec<Repository>,
     files: Vec<File>,
@@ -98,6 +101,7 @@ impl App {
             registry: Registry::default(),
             fallbacks: Fallbacks::default(),
             rollouts: Rollouts::new(config.state.clone()),
+            remotes: Remotes::default(),
             config,
             engine,
             repositories,
@@ -159,7 +163,11 @@ impl App {
         match self.wanted() {
             Ok(wanted) => {
                 self.remove_others(&wanted, &mut loaded);
-                for (name, entry) in wanted {
+                // Ensembles last: what they are depends on their members.
+                let (ensembles, models): (Vec<_>, Vec<_>) = wanted
+                    .into_iter()
+                    .partition(|(_, entry)| is_ensemble(entry));
+                for (name, entry) in models.into_iter().chain(ensembles) {
                     self.bring_up(&name, entry, &mut loaded);
                 }
             }
@@ -258,6 +266,8 @@ impl App {
         let served = |name: &ModelName, version: Version| match wanted.get(name) {
             None => false,
             // A mistake in the spec leaves in service what was.
+            Some(entry) if is_ensemble(entry) => version == ensembles::ensemble_version(),
+            Some(entry) if entry.spec.is_err() && self.is_ensemble_now(name) => true,
             Some(entry) => {
                 entry
                     .spec
@@ -287,11 +297,18 @@ impl App {
     fn bring_up(&self, name: &ModelName, entry: ModelEntry, loaded: &mut Loaded) {
         let unloaded = self.unloaded().contains(name);
         let spec = match entry.spec.and_then(with_static_answers) {
+            Ok(spec) if spec.ensemble.is_some() && !entry.versions.is_empty() => {
+                let problem = "model.toml: a model with an [ensemble] has no versions of its own";
+                return self.set_problem(name, Some(problem.to_owned()));
+            }
             Ok(spec) => spec,
             Err(problem) => return self.set_problem(name, Some(problem)),
         };
         self.set_problem(name, None);
-        self.set_spec(name, &spec);
+        let is_new = self.set_spec(name, &spec);
+        if let Some(ensemble) = spec.ensemble.as_ref().filter(|_| !unloaded) {
+            return self.bring_up_ensemble(name, &spec, ensemble, is_new);
+        }
         for version in versions::served(&spec.versions, entry.versions.keys().copied()) {
             let artifact = &entry.versions[&version];
             let key = (name.clone(), version);
@@ -335,16 +352,17 @@ impl App {
                 let ready = Arc::new(Ready {
                     model: name.clone(),
                     version,
-                    modelet,
+                    work: Work::Modelet(modelet),
                     // Counters go on counting when a file is replaced.
                     statistics: before
                         .map(|ready| ready.statistics.clone())
                         .unwrap_or_default(),
                     admission: Arc::new(Admission::new(concurrency, queue)),
-                    breaker: Breaker::new(spec.breaker.clone(), name, version),
+                    breaker: Breaker::new(spec.breaker.clone(), &format!("{name}/{version}")),
                     pace: Pace::default(),
                     timeout: spec.limits.timeout,
                     readiness: Readiness::default(),
+                    times: Mutex::default(),
                 });
                 Entry {
                     state: State::Ready(ready),
@@ -412,16 +430,24 @@ impl App {
     }
 
     /// Before any version is there: none is to answer that a rollout keeps requests from.
-    fn set_spec(&self, name: &ModelName, spec: &ModelSpec) {
+    /// Says whether it is another than before.
+    fn set_spec(&self, name: &ModelName, spec: &ModelSpec) -> bool {
         let current = self.registry.snapshot();
-        if current.get(name).map(|model: &Model| &*model.declared) != Some(spec) {
+        let is_new = current.get(name).map(|model: &Model| &*model.declared) != Some(spec);
+        if is_new {
             self.registry.change(|models| {
                 let model = models.entry(name.clone()).or_default();
                 model.rollout = self.rollouts.of(name);
                 model.declare(spec.clone());
             });
         }
+        is_new
     }
+}
+
+fn is_ensemble(entry: &ModelEntry) -> bool {
+    let spec = entry.spec.as_ref();
+    spec.is_ok_and(|spec| spec.ensemble.is_some() && entry.versions.is_empty())
 }
 
 /// Says now and not at the first fallback that a static answer cannot be given.

@@ -1,5 +1,13 @@
 //! One attempt at an answer: validate → breaker → admit → call → guard → record.
 
+pub mod admission;
+pub mod breaker;
+pub mod ensemble;
+pub mod hedge;
+pub mod pace;
+pub mod remote;
+pub mod tries;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,13 +16,12 @@ use modelet_policy::guard::{Guards, Numbers};
 use modelet_policy::spec::ModelSpec;
 use modelet_protocol::rest::decode_request;
 use modelet_protocol::{Dimension, Signature, Tensor};
-use modelet_runtime::InferError;
+use modelet_runtime::{InferError, Modelet};
 
-use crate::admission::Permit;
 use crate::app::App;
-use crate::pace;
-use crate::registry::Ready;
-use crate::request::{Answer, Failure, Request};
+use crate::registry::{Ready, Work};
+use crate::request::{Answer, By, Failure, Request};
+use admission::Permit;
 
 /// A version that may answer, and what its model's `model.toml` asks of answers.
 pub struct Candidate {
@@ -41,12 +48,18 @@ pub async fn attempt(
         true => std::mem::take(&mut request.inputs),
         false => request.inputs.clone(),
     };
-    let answer = call(app, &ready, inputs, &request.outputs, request.deadline)
-        .await
-        .and_then(|outputs| guard(&spec.guards, outputs));
+    let called = call(app, &ready, inputs, request).await;
+    let answer = called.and_then(|called| {
+        guard(&spec.guards, &called.outputs)?;
+        Ok(called)
+    });
     match &answer {
         Ok(_) => {
-            ready.statistics.success.add(start.elapsed());
+            let time = start.elapsed();
+            ready.statistics.success.add(time);
+            if spec.fallback.hedge.is_some() {
+                ready.times().add(time);
+            }
             watched.end(app.now(), false);
         }
         Err(failure) => {
@@ -59,57 +72,85 @@ pub async fn attempt(
             }
         }
     }
-    Ok(Answer {
-        outputs: answer?,
-        served_by: Some(ready),
-        fallback: None,
-    })
+    let Called { outputs, members } = answer?;
+    let answer = Answer::new(outputs, By::Version(ready));
+    Ok(Answer { members, ..answer })
+}
+
+/// What a version answered and, if it is an ensemble, who is in it.
+struct Called {
+    outputs: Vec<Tensor>,
+    members: Vec<Arc<Ready>>,
 }
 
 async fn call(
     app: &App,
     ready: &Arc<Ready>,
     inputs: Vec<Tensor>,
-    outputs: &[String],
-    deadline: Instant,
-) -> Result<Vec<Tensor>, Failure> {
+    request: &Request,
+) -> Result<Called, Failure> {
     let signature = ready.signature();
     signature.check_inputs(&inputs)?;
-    signature.check_outputs(outputs.iter().map(String::as_str))?;
+    signature.check_outputs(request.outputs.iter().map(String::as_str))?;
     let rows = rows(signature, &inputs);
 
     let start = Instant::now();
-    let deadline = ready
-        .timeout
-        .map_or(deadline, |timeout| deadline.min(start + timeout));
+    let deadline = ready.timeout.map_or(request.deadline, |timeout| {
+        request.deadline.min(start + timeout)
+    });
     // The model's own limit first: a busy model's callers wait there and leave the server's
     // places to other models.
     let place = ready.admission.admit(deadline).await?;
+    let modelet = match &ready.work {
+        Work::Modelet(modelet) => modelet,
+        // Its members wait for the server's places, each for its own.
+        Work::Ensemble(ensemble) => {
+            ready.statistics.queue.add(start.elapsed());
+            let start = Instant::now();
+            let request = Request {
+                id: request.id.clone(),
+                inputs,
+                outputs: request.outputs.clone(),
+                deadline,
+            };
+            let called = ensemble.ask(app, request).await?;
+            ready.statistics.executed(rows, start.elapsed());
+            return Ok(called);
+        }
+    };
     let turn = app.admission.admit(deadline).await?;
     ready.statistics.queue.add(start.elapsed());
 
     let held = (place, turn);
-    let (outputs, time) = match run_here(ready, &inputs, outputs, deadline) {
+    let outputs = &request.outputs;
+    let (outputs, time) = match run_here(ready, modelet, &inputs, outputs, deadline) {
         Some(ran) => ran,
-        None => run_elsewhere(ready, inputs, outputs, deadline, held).await?,
+        None => run_elsewhere(ready, modelet, inputs, outputs, deadline, held).await?,
     };
     record(ready, &outputs, rows, time);
-    Ok(outputs?)
+    Ok(Called {
+        outputs: outputs?,
+        members: Vec::new(),
+    })
 }
 
 type Ran = (Result<Vec<Tensor>, InferError>, Duration);
 
 /// Runs a quick version on this thread. `None`: it is not quick, or was not this time.
-fn run_here(ready: &Ready, inputs: &[Tensor], wanted: &[String], deadline: Instant) -> Option<Ran> {
+fn run_here(
+    ready: &Ready,
+    modelet: &Modelet,
+    inputs: &[Tensor],
+    wanted: &[String],
+    deadline: Instant,
+) -> Option<Ran> {
     let size: usize = inputs.iter().map(|input| input.data.len()).sum();
     if !ready.pace.is_quick() || size > pace::QUICK_INPUT_BYTES {
         return None;
     }
     let start = Instant::now();
     let patience = start + pace::PATIENCE;
-    let ran = ready
-        .modelet
-        .infer(inputs.to_vec(), wanted, deadline.min(patience));
+    let ran = modelet.infer(inputs.to_vec(), wanted, deadline.min(patience));
     let time = start.elapsed();
     ready.pace.record(time);
     match ran {
@@ -121,17 +162,18 @@ fn run_here(ready: &Ready, inputs: &[Tensor], wanted: &[String], deadline: Insta
 /// Runs it on a thread that may block.
 async fn run_elsewhere(
     ready: &Arc<Ready>,
+    modelet: &Modelet,
     inputs: Vec<Tensor>,
     wanted: &[String],
     deadline: Instant,
     held: (Permit, Permit),
 ) -> Result<Ran, Failure> {
-    let (called, wanted) = (ready.clone(), wanted.to_vec());
+    let (called, modelet, wanted) = (ready.clone(), modelet.clone(), wanted.to_vec());
     let call = move || {
         // Until the model is done, also when nobody waits for the answer any more.
         let _held = held;
         let start = Instant::now();
-        let outputs = called.modelet.infer(inputs, &wanted, deadline);
+        let outputs = modelet.infer(inputs, &wanted, deadline);
         let time = start.elapsed();
         called.pace.record(time);
         (outputs, time)
@@ -153,10 +195,15 @@ fn record(ready: &Ready, outputs: &Result<Vec<Tensor>, InferError>, rows: u64, t
     }
 }
 
-fn guard(guards: &Guards, outputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
+fn guard(guards: &Guards, outputs: &[Tensor]) -> Result<(), Failure> {
     if guards.is_empty() {
-        return Ok(outputs);
+        return Ok(());
     }
+    with_numbers(outputs, |numbers| guards.check(numbers)).map_err(Failure::Guarded)
+}
+
+/// Outputs as policy sees them.
+pub fn with_numbers<T>(outputs: &[Tensor], look: impl FnOnce(&[Numbers<'_>]) -> T) -> T {
     let values: Vec<Vec<f64>> = outputs
         .iter()
         .map(|output| output.numbers().unwrap_or_default())
@@ -166,12 +213,11 @@ fn guard(guards: &Guards, outputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> 
         .zip(&values)
         .map(|(output, values)| Numbers {
             name: &output.name,
-            columns: output.shape.last().map_or(1, |&size| size as usize),
+            shape: &output.shape,
             values,
         })
         .collect();
-    guards.check(&numbers).map_err(Failure::Guarded)?;
-    Ok(outputs)
+    look(&numbers)
 }
 
 /// The outputs that `model.toml` gives for want of better ones, those of them that are wanted.
@@ -180,11 +226,7 @@ pub fn static_answer(json: &str, request: &Request) -> Result<Answer, Failure> {
     if !request.outputs.is_empty() {
         outputs.retain(|output| request.outputs.contains(&output.name));
     }
-    Ok(Answer {
-        outputs,
-        served_by: None,
-        fallback: None,
-    })
+    Ok(Answer::new(outputs, By::Static))
 }
 
 /// A list of tensors in the protocol's JSON.

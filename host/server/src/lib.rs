@@ -12,14 +12,11 @@
 )]
 
 mod admin;
-mod admission;
 mod app;
 mod attempt;
-mod breaker;
 mod config;
 mod connection;
 mod grpc;
-mod pace;
 mod registry;
 mod request;
 mod respond;

@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use modelet_policy::names::{ModelName, Version};
+use modelet_policy::retry::Budget;
 use modelet_policy::spec::ModelSpec;
+use modelet_policy::statistics::recent::Recent;
 use modelet_policy::versions;
 use modelet_protocol::Signature;
 use modelet_protocol::rest::metadata::IndexEntry;
 use modelet_runtime::Modelet;
 
-use crate::admission::Admission;
-use crate::breaker::Breaker;
-use crate::pace::Pace;
+use crate::attempt::admission::Admission;
+use crate::attempt::breaker::Breaker;
+use crate::attempt::ensemble::Ensemble;
+use crate::attempt::pace::Pace;
 use crate::rollouts::live::Live;
 use crate::rollouts::readiness::Readiness;
 use crate::statistics::Statistics;
@@ -26,18 +29,42 @@ use crate::statistics::Statistics;
 pub struct Ready {
     pub model: ModelName,
     pub version: Version,
-    pub modelet: Modelet,
+    pub work: Work,
     pub statistics: Arc<Statistics>,
     pub admission: Arc<Admission>,
     pub breaker: Breaker,
     pub pace: Pace,
     pub timeout: Option<Duration>,
     pub readiness: Readiness,
+    /// Of its calls, where they are hedged.
+    pub times: Mutex<Recent>,
+}
+
+/// What computes a version's answers.
+pub enum Work {
+    Modelet(Modelet),
+    Ensemble(Ensemble),
 }
 
 impl Ready {
     pub fn signature(&self) -> &Signature {
-        &self.modelet.facts().metadata.signature
+        match &self.work {
+            Work::Modelet(modelet) => &modelet.facts().metadata.signature,
+            Work::Ensemble(ensemble) => &ensemble.signature,
+        }
+    }
+
+    /// As Triton calls such models.
+    pub fn platform(&self) -> &'static str {
+        match &self.work {
+            Work::Modelet(_) => "onnx_onnxv1",
+            Work::Ensemble(_) => "ensemble",
+        }
+    }
+
+    pub fn times(&self) -> MutexGuard<'_, Recent> {
+        // One time that is not counted is all that a panic could leave.
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,6 +93,8 @@ pub struct Model {
     /// As it stands in the repository.
     pub declared: Arc<ModelSpec>,
     pub rollout: Option<Arc<Live>>,
+    /// For retries and hedges.
+    budget: Arc<Mutex<Budget>>,
     /// A mistake in its `model.toml`, or that it was unloaded.
     pub problem: Option<String>,
 }
@@ -79,7 +108,7 @@ impl Entry {
     }
 }
 
-type Models = BTreeMap<ModelName, Model>;
+pub type Models = BTreeMap<ModelName, Model>;
 
 /// All models.
 #[derive(Default)]
@@ -187,7 +216,10 @@ impl Registry {
                 let (state, reason) = match &found.state {
                     State::Ready(_) => ("READY", found.problem.as_ref()),
                     State::Loading => ("LOADING", None),
-                    State::Unavailable(reason) => ("UNAVAILABLE", Some(reason)),
+                    // What is wrong now says more than what was wrong before.
+                    State::Unavailable(reason) => {
+                        ("UNAVAILABLE", model.problem.as_ref().or(Some(reason)))
+                    }
                 };
                 index.push(entry(
                     version.to_string(),
@@ -286,6 +318,11 @@ impl Model {
             None => self.declared.clone(),
         };
         self.rollout = rollout;
+    }
+
+    pub fn budget(&self) -> MutexGuard<'_, Budget> {
+        // One call that is not counted is all that a panic could leave.
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn ready(&self) -> impl Iterator<Item = &Arc<Ready>> {

@@ -5,17 +5,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use modelet_policy::fallback::{Target, Trigger};
+use modelet_policy::fallback::Trigger;
 use modelet_protocol::{InvalidInput, Tensor};
 use modelet_runtime::InferError;
 use modelet_store::StateError;
 
-use crate::admission::Refused;
 use crate::app::App;
-use crate::attempt::{self, Candidate};
-use crate::registry::{Found, Ready, ResolveError};
+use crate::attempt::admission::Refused;
+use crate::attempt::hedge::{self, Raced};
+use crate::attempt::tries::Tries;
+use crate::registry::{Ready, ResolveError};
 use crate::rollouts::mirror::Mirrored;
-use crate::route::{self, Route};
+use crate::route::Route;
 
 /// What a caller wants computed.
 #[derive(Clone, Debug)]
@@ -31,10 +32,24 @@ pub struct Request {
 /// What was computed, and by whom.
 pub struct Answer {
     pub outputs: Vec<Tensor>,
-    /// `None`: the answer is a static one.
-    pub served_by: Option<Arc<Ready>>,
+    pub by: By,
+    /// Of an ensemble, those whose answers are in this one.
+    pub members: Vec<Arc<Ready>>,
     /// Why it was not the version that was asked first.
     pub fallback: Option<Trigger>,
+}
+
+/// Who answered.
+pub enum By {
+    Version(Arc<Ready>),
+    /// As another server calls it.
+    Remote {
+        host: String,
+        model: String,
+        version: Option<String>,
+    },
+    /// What stands in `model.toml`.
+    Static,
 }
 
 /// Why there is no answer. `respond.rs` gives each its status.
@@ -61,6 +76,12 @@ pub enum Failure {
     Infer(#[from] InferError),
     #[error("the model's answer was kept back: {0}")]
     Guarded(String),
+    #[error("the answers of an ensemble's members do not fit together: {0}")]
+    Combine(String),
+    #[error("{url} did not answer: {reason}")]
+    Remote { url: String, reason: String },
+    #[error("{url} refused the request: {reason}")]
+    RemoteRefused { url: String, reason: String },
     #[error("the database cannot be used: {0}")]
     State(StateError),
     #[error("{0}")]
@@ -81,10 +102,13 @@ impl Failure {
                 Some(Trigger::Deadline)
             }
             Failure::Infer(InferError::Trap(_)) | Failure::Internal(_) => Some(Trigger::Trap),
-            Failure::Infer(InferError::ModelFailed(_)) => Some(Trigger::Failed),
+            Failure::Infer(InferError::ModelFailed(_))
+            | Failure::Combine(_)
+            | Failure::RemoteRefused { .. } => Some(Trigger::Failed),
             Failure::Infer(InferError::MemoryLimit { .. }) => Some(Trigger::Memory),
             Failure::BreakerOpen { .. } => Some(Trigger::Breaker),
             Failure::Guarded(_) => Some(Trigger::Guard),
+            Failure::Remote { .. } => Some(Trigger::Remote),
             Failure::Resolve(_)
             | Failure::Invalid(_)
             | Failure::Infer(InferError::InvalidInput(_))
@@ -97,6 +121,25 @@ impl Failure {
     }
 }
 
+impl Answer {
+    pub fn new(outputs: Vec<Tensor>, by: By) -> Answer {
+        Answer {
+            outputs,
+            by,
+            members: Vec::new(),
+            fallback: None,
+        }
+    }
+
+    /// The version of this server that answered.
+    pub fn ready(&self) -> Option<&Arc<Ready>> {
+        match &self.by {
+            By::Version(ready) => Some(ready),
+            By::Remote { .. } | By::Static => None,
+        }
+    }
+}
+
 /// Runs one request: the version it was routed to, and then, as long as the policy wants it, the
 /// others of the plan. If nobody answers, the first failure is the one that is told.
 pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result<Answer, Failure> {
@@ -104,6 +147,7 @@ pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result
         found,
         first,
         pinned,
+        forwarded,
         evidence,
         mirror,
     } = route;
@@ -114,69 +158,52 @@ pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result
     });
     let spec = &found.model().spec;
     let asked = first.as_ref().ok().map(|ready| ready.version);
-    let mut plan = spec.fallback.plan(asked);
+    let mut plan = spec.fallback.plan(&spec.labels, asked, forwarded);
     let is_last = pinned || !plan.has_more();
+    let tries = Tries::new(app, &found);
+
     let start = Instant::now();
-    let attempted = match first {
-        Ok(ready) => {
-            let candidate = Candidate {
-                ready,
-                spec: spec.clone(),
-            };
-            attempt::attempt(app, candidate, &mut request, is_last).await
-        }
-        Err(failure) => Err(failure),
+    let Raced { own, other } = match first {
+        Ok(ready) if is_last => Raced::alone(tries.version(ready, &mut request, true).await),
+        Ok(ready) => hedge::race(&tries, ready, &mut plan, &mut request).await,
+        Err(failure) => Raced::alone(Err(failure)),
     };
+    let failure = own.as_ref().and_then(|own| own.as_ref().err());
     if let (Some(live), Some(version)) = (&evidence, asked) {
-        live.record(version, attempted.as_ref().err(), start.elapsed());
+        live.record(version, failure, start.elapsed());
     }
-    if let Ok(answer) = &attempted {
+    if let Some(Ok(answer)) = &own {
         let rollout = evidence.as_ref().map(|live| &*live.saved.rollout.id);
         let predictions = &app.rollouts.predictions;
         predictions.add(&found, rollout, &request.id, answer);
+        if let Some(mirrored) = mirrored {
+            mirrored.send(app, &answer.outputs);
+        }
     }
-    if let (Some(mirrored), Ok(answer)) = (mirrored, &attempted) {
-        mirrored.send(app, &answer.outputs);
-    }
-    let failure = match attempted {
-        Err(failure) if !is_last => failure,
-        other => return other,
+    let reason = failure.map_or(Some(Trigger::Slow), Failure::trigger);
+    let id = request.id.clone();
+    let fallback = |mut answer: Answer, reason| {
+        answer.fallback = Some(reason);
+        app.fallbacks.count(&found.name, reason, &answer);
+        // A label may come back to it, but it says nothing of the rollout.
+        app.rollouts.predictions.add(&found, None, &id, &answer);
+        Ok(answer)
     };
-    let Some(reason) = failure.trigger() else {
-        return Err(failure);
+    let failure = match (own, other, reason) {
+        (_, Some(answer), Some(reason)) => return fallback(answer, reason),
+        (Some(Err(failure)), _, Some(_)) if !is_last => failure,
+        (Some(own), ..) => return own,
+        (None, ..) => return Err(Failure::Internal("nobody was waited for".to_owned())),
     };
-    let mut trigger = reason;
-    while let Some(target) = plan.next(trigger, left(&request)) {
+    let first_reason = reason.unwrap_or(Trigger::Failed);
+    let mut trigger = first_reason;
+    while let Some(target) = plan.next(trigger, tries.left(&request)) {
         let is_last = !plan.has_more();
-        match next(app, &found, target, &mut request, is_last).await {
-            Ok(mut answer) => {
-                answer.fallback = Some(reason);
-                app.fallbacks.count(&found.name, reason, &answer);
-                return Ok(answer);
-            }
+        match tries.target(target, &mut request, is_last).await {
+            Ok(answer) => return fallback(answer, first_reason),
             // A request that does not suit another model is no reason to give up on it.
             Err(failure) => trigger = failure.trigger().unwrap_or(Trigger::Failed),
         }
     }
     Err(failure)
-}
-
-async fn next(
-    app: &App,
-    found: &Found,
-    target: &Target,
-    request: &mut Request,
-    is_last: bool,
-) -> Result<Answer, Failure> {
-    match target {
-        Target::Static(json) => attempt::static_answer(json, request),
-        _ => {
-            let candidate = route::candidate(app, found, target)?;
-            attempt::attempt(app, candidate, request, is_last).await
-        }
-    }
-}
-
-fn left(request: &Request) -> std::time::Duration {
-    request.deadline.saturating_duration_since(Instant::now())
 }

@@ -4,19 +4,22 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use modelet_protocol::rest::RequestError;
+use modelet_protocol::rest::DecodeError;
 use modelet_protocol::rest::metadata::ErrorBody;
 use modelet_runtime::InferError;
 use serde::Serialize;
 use tonic::Code;
 
-use crate::admission::Refused;
-use crate::registry::ResolveError;
-use crate::request::{Answer, Failure};
+use crate::attempt::admission::Refused;
+use crate::registry::{Ready, ResolveError};
+use crate::request::{Answer, By, Failure};
 
 /// Parameters of a response that somebody else gave than the version asked first.
-pub const SERVED_BY: &str = "modelet_served_by";
-pub const FALLBACK_REASON: &str = "modelet_fallback_reason";
+const SERVED_BY: &str = "modelet_served_by";
+const FALLBACK_REASON: &str = "modelet_fallback_reason";
+
+/// The parameter that names whose answers are in an ensemble's.
+const MEMBERS: &str = "modelet_members";
 
 /// Seconds after which a caller that was turned away may try again.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -45,6 +48,9 @@ impl Failure {
             | Failure::Infer(InferError::Exhausted(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
             }
+            Failure::Remote { .. } | Failure::RemoteRefused { .. } => {
+                (StatusCode::BAD_GATEWAY, Code::Unavailable)
+            }
             Failure::Refused(Refused::Deadline) | Failure::Infer(InferError::DeadlineExceeded) => {
                 (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded)
             }
@@ -52,23 +58,54 @@ impl Failure {
                 InferError::ModelFailed(_) | InferError::Trap(_) | InferError::MemoryLimit { .. },
             )
             | Failure::Guarded(_)
+            | Failure::Combine(_)
             | Failure::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
         }
     }
 }
 
 impl Answer {
-    /// Such as `iris/2`; `static` for what stands in `model.toml`.
+    /// Such as `iris/2`, or `iris/2@models.example.com` of another server; `static` for what stands in
+    /// `model.toml`.
     pub fn served_by(&self) -> String {
-        match &self.served_by {
-            Some(ready) => format!("{}/{}", ready.model, ready.version),
-            None => "static".to_owned(),
+        match &self.by {
+            By::Version(ready) => name(ready),
+            By::Remote {
+                host,
+                model,
+                version: Some(version),
+            } => format!("{model}/{version}@{host}"),
+            By::Remote { host, model, .. } => format!("{model}@{host}"),
+            By::Static => "static".to_owned(),
+        }
+    }
+
+    /// What is to be known of who answered, as parameters of the response.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = Vec::new();
+        if let Some(reason) = self.fallback {
+            parameters.push((FALLBACK_REASON, reason.word().to_owned()));
+            parameters.push((SERVED_BY, self.served_by()));
+        }
+        if !self.members.is_empty() {
+            let members: Vec<String> = self.members.iter().map(|ready| name(ready)).collect();
+            parameters.push((MEMBERS, members.join(",")));
+        }
+        parameters
+    }
+
+    /// The model and the version that answered, if they have names.
+    pub fn model(&self) -> Option<(&str, Option<String>)> {
+        match &self.by {
+            By::Version(ready) => Some((ready.model.as_str(), Some(ready.version.to_string()))),
+            By::Remote { model, version, .. } => Some((model, version.clone())),
+            By::Static => None,
         }
     }
 
     /// Says in headers who answered, and why it was not the one who was asked.
     pub fn tell(&self, headers: &mut HeaderMap) {
-        // A model's name has no character that a header could not have.
+        // One of this server has no character that a header could not have.
         if let Ok(served_by) = HeaderValue::try_from(self.served_by()) {
             headers.insert("modelet-served-by", served_by);
         }
@@ -79,8 +116,12 @@ impl Answer {
     }
 }
 
-impl From<RequestError> for Failure {
-    fn from(error: RequestError) -> Failure {
+fn name(ready: &Ready) -> String {
+    format!("{}/{}", ready.model, ready.version)
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Failure {
         if error.is_unsupported() {
             Failure::Unsupported(error.to_string())
         } else {
@@ -217,6 +258,23 @@ mod tests {
                 Code::Unavailable,
             ),
             (Failure::Guarded(text()), 500, Code::Internal),
+            (Failure::Combine(text()), 500, Code::Internal),
+            (
+                Failure::Remote {
+                    url: model(),
+                    reason: reason(),
+                },
+                502,
+                Code::Unavailable,
+            ),
+            (
+                Failure::RemoteRefused {
+                    url: model(),
+                    reason: reason(),
+                },
+                502,
+                Code::Unavailable,
+            ),
             (Failure::Internal(text()), 500, Code::Internal),
         ] {
             check(failure, status, code).await;

@@ -10,6 +10,7 @@ use modelet_policy::routing::{self, Sticky, Why};
 
 use crate::app::App;
 use crate::attempt::Candidate;
+use crate::attempt::remote::FORWARDED;
 use crate::connection::REQUEST_ID;
 use crate::registry::{Found, Ready, ResolveError};
 use crate::request::Failure;
@@ -37,6 +38,8 @@ pub struct Route {
     pub first: Result<Arc<Ready>, Failure>,
     /// Whether the caller chose the version, and so wants no other.
     pub pinned: bool,
+    /// Whether another server sent it here because it could not answer itself.
+    pub forwarded: bool,
     /// The rollout that this request is evidence for.
     pub evidence: Option<Arc<Live>>,
     /// Who answers it too, unseen.
@@ -58,6 +61,7 @@ impl Route {
             first: found.named(version).map_err(Failure::from),
             found,
             pinned: true,
+            forwarded: false,
             evidence: None,
             mirror: None,
         }
@@ -92,6 +96,7 @@ impl Route {
         Route {
             first,
             pinned: false,
+            forwarded: asked.headers.contains_key(FORWARDED),
             evidence: model.rollout.clone().filter(|_| by_weight && is_fair),
             mirror: mirror(&found, key),
             found,
@@ -123,7 +128,13 @@ pub fn candidate(app: &App, found: &Found, target: &Target) -> Result<Candidate,
         })
     };
     match target {
-        Target::Version(version) => of(found, found.ready(*version)),
+        Target::Version(which) => match which.version(&found.model().spec.labels) {
+            Some(version) => of(found, found.ready(version)),
+            None => {
+                let reason = "no rollout has said which version its label stands for";
+                Err(found.not_ready(Some(reason)).into())
+            }
+        },
         Target::Model { name, version } => {
             let other = app.registry.find(name.as_str())?;
             let ready = match version {
@@ -132,7 +143,9 @@ pub fn candidate(app: &App, found: &Found, target: &Target) -> Result<Candidate,
             };
             of(&other, ready)
         }
-        Target::Static(_) => Err(Failure::Internal("a static answer is nobody's".to_owned())),
+        Target::Remote(_) | Target::Static(_) => Err(Failure::Internal(
+            "that is no version of this server".to_owned(),
+        )),
     }
 }
 

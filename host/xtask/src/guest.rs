@@ -27,6 +27,13 @@ pub fn guest() -> Result<PathBuf> {
     Ok(component)
 }
 
+/// Compiles policy to WebAssembly, for the test that it decides there as it does here.
+pub fn policy() -> Result<()> {
+    run(cargo()
+        .args(["build", "--release", "--package", "modelet-parity"])
+        .args(["--target", TARGET, "--target-dir", "target/guest"]))
+}
+
 /// Needs no rustup where the toolchain has the target already.
 pub fn add_target() -> Result<()> {
     let output = command("rustc")

@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::names::Version;
+use crate::names::{Labels, ROLLOUT_LABELS, Version, Which};
 use crate::routing::{Rule, Sticky, Traffic, WHOLE};
-
-/// Names for versions.
-pub type Labels = BTreeMap<String, Version>;
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,6 +56,19 @@ impl TypedVersion {
             .map_err(|reason| errors.push(format!("{key}: {reason}")))
             .ok()
     }
+
+    /// As [`TypedVersion::resolve`], but a label of a rollout that the [labels] do not have stays
+    /// one.
+    pub fn which(self, key: &str, labels: &Labels, errors: &mut Vec<String>) -> Option<Which> {
+        match self {
+            TypedVersion::Label(label)
+                if ROLLOUT_LABELS.contains(&&*label) && !labels.contains_key(&label) =>
+            {
+                Some(Which::Label(label))
+            }
+            typed => typed.resolve(key, labels, errors).map(Which::Version),
+        }
+    }
 }
 
 fn named(text: &str, labels: &Labels) -> Result<Version, String> {
@@ -98,7 +108,7 @@ pub fn traffic(typed: Typed, labels: &Labels, errors: &mut Vec<String>) -> Traff
             .into_iter()
             .filter_map(|rule| {
                 Some(Rule {
-                    version: rule.version.resolve("traffic.match", labels, errors)?,
+                    version: rule.version.which("traffic.match", labels, errors)?,
                     header: rule.header.to_ascii_lowercase(),
                     value: rule.value,
                 })

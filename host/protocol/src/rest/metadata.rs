@@ -54,11 +54,16 @@ pub struct IndexEntry {
 }
 
 impl ModelMetadata {
-    pub fn new(name: &str, versions: Vec<String>, signature: &Signature) -> ModelMetadata {
+    pub fn new(
+        name: &str,
+        versions: Vec<String>,
+        platform: &str,
+        signature: &Signature,
+    ) -> ModelMetadata {
         ModelMetadata {
             name: name.to_owned(),
             versions,
-            platform: "onnx_onnxv1".to_owned(),
+            platform: platform.to_owned(),
             inputs: signature.inputs.iter().map(TensorMetadata::from).collect(),
             outputs: signature.outputs.iter().map(TensorMetadata::from).collect(),
         }

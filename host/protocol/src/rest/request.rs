@@ -1,14 +1,16 @@
 //! The body of an inference request.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::data;
+use super::decode::{DecodeError, TensorJson, decode_all, refuse_shared_memory, split};
+use super::encode::{EncodeError, Encoded, with_tensors};
 use super::lenient::quote_non_finite;
-use crate::datatype::UnknownDatatype;
-use crate::tensor::Malformed;
 use crate::{Datatype, Dimension, Signature, Tensor};
+
+/// JSON of more bytes of data than this is slow to read; every server that speaks the protocol reads
+/// JSON.
+const BINARY_FROM_BYTES: usize = 64 << 10;
 
 /// A decoded request. Its tensors are what they claim to be; whether the model takes them is not
 /// checked here.
@@ -31,55 +33,6 @@ pub struct RequestedOutput {
     pub binary_data: Option<bool>,
 }
 
-/// Why a body is not an inference request.
-#[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    #[error("the request is not valid JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error(
-        "Inference-Header-Content-Length says {header} bytes of JSON, the body has {body} bytes"
-    )]
-    HeaderLength { header: usize, body: usize },
-    #[error("input `{name}`: {source}")]
-    Datatype {
-        name: String,
-        source: UnknownDatatype,
-    },
-    #[error("input `{name}`: shape {shape:?} has a negative dimension")]
-    NegativeDimension { name: String, shape: Vec<i64> },
-    #[error("{0}")]
-    Data(String),
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    #[error("input `{name}` has neither `data` nor a `binary_data_size` parameter")]
-    NoData { name: String },
-    #[error("input `{name}` has both `data` and a `binary_data_size` parameter")]
-    TwiceData { name: String },
-    #[error("input `{name}` takes {wanted} bytes of binary data, {left} are left in the body")]
-    TooFewBytes {
-        name: String,
-        wanted: u64,
-        left: usize,
-    },
-    #[error("{0} bytes follow the last binary input")]
-    LeftoverBytes(usize),
-    #[error("raw binary requests are for models of one input with at most one open dimension")]
-    NotRaw,
-    #[error("parameter `{parameter}` of `{tensor}` is not supported: {instead}")]
-    Unsupported {
-        tensor: String,
-        parameter: &'static str,
-        instead: &'static str,
-    },
-}
-
-impl RequestError {
-    /// Whether the request is of a kind that exists, but not here.
-    pub fn is_unsupported(&self) -> bool {
-        matches!(self, RequestError::Unsupported { .. })
-    }
-}
-
 #[derive(Deserialize)]
 struct RequestJson<'a> {
     #[serde(default)]
@@ -87,20 +40,9 @@ struct RequestJson<'a> {
     #[serde(default)]
     parameters: Option<Map<String, Value>>,
     #[serde(borrow)]
-    inputs: Vec<InputJson<'a>>,
+    inputs: Vec<TensorJson<'a>>,
     #[serde(default)]
     outputs: Option<Vec<OutputJson>>,
-}
-
-#[derive(Deserialize)]
-struct InputJson<'a> {
-    name: String,
-    shape: Vec<i64>,
-    datatype: String,
-    #[serde(default)]
-    parameters: Option<Map<String, Value>>,
-    #[serde(default, borrow)]
-    data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -116,23 +58,55 @@ pub fn decode_request(
     body: &[u8],
     json_length: Option<usize>,
     signature: &Signature,
-) -> Result<InferRequest, RequestError> {
+) -> Result<InferRequest, DecodeError> {
     if json_length == Some(0) {
         return raw(body, signature);
     }
-    let header = json_length.unwrap_or(body.len());
-    let (json, binary) = body
-        .split_at_checked(header)
-        .ok_or(RequestError::HeaderLength {
-            header,
-            body: body.len(),
-        })?;
+    let (json, binary) = split(body, json_length)?;
     match decode_json(json, binary) {
-        Err(RequestError::Json(error)) => match quote_non_finite(json) {
+        Err(DecodeError::Json(error)) => match quote_non_finite(json) {
             std::borrow::Cow::Owned(quoted) => decode_json(&quoted, binary),
             std::borrow::Cow::Borrowed(_) => Err(error.into()),
         },
         decoded => decoded,
+    }
+}
+
+/// Writes a request for another server: JSON, which every server reads, where JSON can carry the
+/// tensors and they are small. `outputs` are those that are wanted, all if there are none, and
+/// `timeout` is what the caller allows, in microseconds.
+pub fn encode_request(
+    id: &str,
+    timeout: u64,
+    inputs: &[Tensor],
+    outputs: &[String],
+) -> Result<Encoded, EncodeError> {
+    let size: usize = inputs.iter().map(|input| input.data.len()).sum();
+    let is_binary = size > BINARY_FROM_BYTES || inputs.iter().any(needs_binary);
+    let mut head = json!({"parameters": {"timeout": timeout}});
+    if !id.is_empty() {
+        head["id"] = id.into();
+    }
+    if is_binary {
+        head["parameters"]["binary_data_output"] = true.into();
+    }
+    if !outputs.is_empty() {
+        head["outputs"] = outputs.iter().map(|name| json!({"name": name})).collect();
+    }
+    let mut head = head.to_string().into_bytes();
+    // Of its two braces the last makes room for the inputs.
+    head.pop();
+    head.push(b',');
+    with_tensors(head, "inputs", inputs, |_| is_binary)
+}
+
+/// What JSON cannot carry.
+fn needs_binary(tensor: &Tensor) -> bool {
+    let is_text = |element: &[u8]| std::str::from_utf8(element).is_ok();
+    match tensor.datatype {
+        Datatype::Fp16 => true,
+        Datatype::Bytes => !tensor.bytes_elements().all(is_text),
+        _ => false,
     }
 }
 
@@ -155,15 +129,9 @@ impl InferRequest {
     }
 }
 
-fn decode_json(json: &[u8], mut binary: &[u8]) -> Result<InferRequest, RequestError> {
+fn decode_json(json: &[u8], binary: &[u8]) -> Result<InferRequest, DecodeError> {
     let request: RequestJson<'_> = serde_json::from_slice(json)?;
-    let mut inputs = Vec::new();
-    for input in request.inputs {
-        inputs.push(decode_input(input, &mut binary)?);
-    }
-    if !binary.is_empty() {
-        return Err(RequestError::LeftoverBytes(binary.len()));
-    }
+    let inputs = decode_all(request.inputs, binary)?;
     let mut outputs = Vec::new();
     for output in request.outputs.unwrap_or_default() {
         outputs.push(decode_output(output)?);
@@ -178,61 +146,14 @@ fn decode_json(json: &[u8], mut binary: &[u8]) -> Result<InferRequest, RequestEr
     })
 }
 
-fn decode_input(input: InputJson<'_>, binary: &mut &[u8]) -> Result<Tensor, RequestError> {
-    let name = input.name;
-    let parameters = input.parameters.unwrap_or_default();
-    refuse_shared_memory(&name, &parameters)?;
-    let datatype: Datatype = match input.datatype.parse() {
-        Ok(datatype) => datatype,
-        Err(source) => return Err(RequestError::Datatype { name, source }),
-    };
-    let shape: Option<Vec<u64>> = input
-        .shape
-        .iter()
-        .map(|&size| u64::try_from(size).ok())
-        .collect();
-    let Some(shape) = shape else {
-        let shape = input.shape;
-        return Err(RequestError::NegativeDimension { name, shape });
-    };
-    let size = parameters.get("binary_data_size").and_then(Value::as_u64);
-    match (input.data, size) {
-        (Some(_), Some(_)) => Err(RequestError::TwiceData { name }),
-        (None, None) => Err(RequestError::NoData { name }),
-        (Some(data), None) => data::tensor(name, datatype, shape, data).map_err(RequestError::Data),
-        (None, Some(wanted)) => {
-            let data = take(binary, wanted).ok_or_else(|| RequestError::TooFewBytes {
-                name: name.clone(),
-                wanted,
-                left: binary.len(),
-            })?;
-            let data = data.to_vec();
-            let tensor = Tensor {
-                name,
-                datatype,
-                shape,
-                data,
-            };
-            tensor.check()?;
-            Ok(tensor)
-        }
-    }
-}
-
-fn take<'a>(bytes: &mut &'a [u8], count: u64) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(usize::try_from(count).ok()?)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-fn decode_output(output: OutputJson) -> Result<RequestedOutput, RequestError> {
+fn decode_output(output: OutputJson) -> Result<RequestedOutput, DecodeError> {
     let parameters = output.parameters.unwrap_or_default();
     refuse_shared_memory(&output.name, &parameters)?;
     if parameters
         .get("classification")
         .is_some_and(|value| value.as_u64() != Some(0))
     {
-        return Err(RequestError::Unsupported {
+        return Err(DecodeError::Unsupported {
             tensor: output.name,
             parameter: "classification",
             instead: "take the scores and choose the largest",
@@ -244,25 +165,14 @@ fn decode_output(output: OutputJson) -> Result<RequestedOutput, RequestError> {
     })
 }
 
-fn refuse_shared_memory(tensor: &str, parameters: &Map<String, Value>) -> Result<(), RequestError> {
-    if !parameters.contains_key("shared_memory_region") {
-        return Ok(());
-    }
-    Err(RequestError::Unsupported {
-        tensor: tensor.to_owned(),
-        parameter: "shared_memory_region",
-        instead: "send the data in the request",
-    })
-}
-
 fn flag(parameters: &Map<String, Value>, name: &str) -> Option<bool> {
     parameters.get(name).and_then(Value::as_bool)
 }
 
 /// The whole body is the data of the model's only input; its open dimension follows from the size.
-fn raw(body: &[u8], signature: &Signature) -> Result<InferRequest, RequestError> {
+fn raw(body: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
     let [spec] = signature.inputs.as_slice() else {
-        return Err(RequestError::NotRaw);
+        return Err(DecodeError::NotRaw);
     };
     let open = spec
         .shape
@@ -276,10 +186,10 @@ fn raw(body: &[u8], signature: &Signature) -> Result<InferRequest, RequestError>
             Dimension::Symbolic(_) => Some(product),
         });
     let (Some(fixed), true) = (fixed, open.count() <= 1) else {
-        return Err(RequestError::NotRaw);
+        return Err(DecodeError::NotRaw);
     };
     // One element of BYTES is the whole body; how many there are cannot be told from the size.
-    let size = spec.datatype.size_bytes().ok_or(RequestError::NotRaw)? as u64;
+    let size = spec.datatype.size_bytes().ok_or(DecodeError::NotRaw)? as u64;
     let open_size = match fixed.saturating_mul(size) {
         0 => 0,
         row => body.len() as u64 / row,

@@ -1,12 +1,15 @@
 //! The body of an inference response.
 
-use std::io::Write as _;
+use std::borrow::Cow;
 
-use half::f16;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::InferRequest;
-use crate::{Datatype, Tensor};
+use super::decode::{DecodeError, TensorJson, decode_all, split};
+use super::encode::{EncodeError, Encoded, with_tensors};
+use super::lenient::quote_non_finite;
+use crate::Tensor;
 
 /// What a model answered, and which model it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,62 +21,57 @@ pub struct InferResponse {
     pub outputs: Vec<Tensor>,
 }
 
-/// A body and, where binary tensors follow the JSON, how many of its bytes are JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoded {
-    pub body: Vec<u8>,
-    pub json_length: Option<usize>,
-}
-
-/// Why an answer cannot be written as it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ResponseError {
-    #[error(
-        "output `{0}` holds bytes that are not UTF-8 text, which JSON cannot carry; ask for it as \
-         binary data"
-    )]
-    NotText(String),
+#[derive(Deserialize)]
+struct ResponseJson<'a> {
+    model_name: String,
+    #[serde(default)]
+    model_version: Option<String>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    parameters: Option<Map<String, Value>>,
+    #[serde(borrow)]
+    outputs: Vec<TensorJson<'a>>,
 }
 
 /// Writes a response the way `request` wants each output.
 pub fn encode_response(
     response: &InferResponse,
     request: &InferRequest,
-) -> Result<Encoded, ResponseError> {
-    let mut body = head(response);
-    let mut binary = Vec::new();
-    for (index, output) in response.outputs.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        let declared = json!([output.name, output.datatype, output.shape]);
-        let (name, datatype, shape) = (&declared[0], &declared[1], &declared[2]);
-        put(
-            &mut body,
-            format_args!(r#"{{"name":{name},"datatype":{datatype},"shape":{shape},"#),
-        );
-        if request.wants_binary(&output.name) {
-            let size = output.data.len();
-            put(
-                &mut body,
-                format_args!(r#""parameters":{{"binary_data_size":{size}}}}}"#),
-            );
-            binary.push(output);
-        } else {
-            body.extend(br#""data":["#);
-            put_elements(&mut body, output)?;
-            body.extend(b"]}");
-        }
-    }
-    body.extend(b"]}");
-    let json_length = (!binary.is_empty()).then_some(body.len());
-    for output in binary {
-        body.extend(&output.data);
-    }
-    Ok(Encoded { body, json_length })
+) -> Result<Encoded, EncodeError> {
+    with_tensors(head(response), "outputs", &response.outputs, |output| {
+        request.wants_binary(&output.name)
+    })
 }
 
-/// Everything before the first output.
+/// Reads what another server answered. `json_length` is the value of [`super::HEADER_LENGTH`], where
+/// it came.
+pub fn decode_response(
+    body: &[u8],
+    json_length: Option<usize>,
+) -> Result<InferResponse, DecodeError> {
+    let (json, binary) = split(body, json_length)?;
+    match decode_json(json, binary) {
+        Err(DecodeError::Json(error)) => match quote_non_finite(json) {
+            Cow::Owned(quoted) => decode_json(&quoted, binary),
+            Cow::Borrowed(_) => Err(error.into()),
+        },
+        decoded => decoded,
+    }
+}
+
+fn decode_json(json: &[u8], binary: &[u8]) -> Result<InferResponse, DecodeError> {
+    let response: ResponseJson<'_> = serde_json::from_slice(json)?;
+    Ok(InferResponse {
+        model_name: response.model_name,
+        model_version: response.model_version,
+        id: response.id,
+        parameters: response.parameters.unwrap_or_default(),
+        outputs: decode_all(response.outputs, binary)?,
+    })
+}
+
+/// Everything before the outputs.
 fn head(response: &InferResponse) -> Vec<u8> {
     let mut fields = Map::new();
     fields.insert("model_name".to_owned(), json!(response.model_name));
@@ -87,94 +85,79 @@ fn head(response: &InferResponse) -> Vec<u8> {
         fields.insert("parameters".to_owned(), json!(response.parameters));
     }
     let mut head = Value::Object(fields).to_string().into_bytes();
+    // Of its two braces the last makes room for what follows.
     head.pop();
-    head.extend(br#","outputs":["#);
+    head.push(b',');
     head
 }
 
-fn put(body: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    body.write_fmt(text).expect("writing to memory cannot fail");
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::{decode_request, encode_request};
+    use crate::{Datatype, Signature};
 
-fn put_elements(body: &mut Vec<u8>, tensor: &Tensor) -> Result<(), ResponseError> {
-    match tensor.datatype {
-        Datatype::Bool => numbers(body, tensor, |body, [byte]: [u8; 1]| {
-            put(body, format_args!("{}", byte != 0))
-        }),
-        Datatype::Uint8 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", u8::from_le_bytes(bytes)))
-        }),
-        Datatype::Uint16 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", u16::from_le_bytes(bytes)))
-        }),
-        Datatype::Uint32 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", u32::from_le_bytes(bytes)))
-        }),
-        Datatype::Uint64 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", u64::from_le_bytes(bytes)))
-        }),
-        Datatype::Int8 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", i8::from_le_bytes(bytes)))
-        }),
-        Datatype::Int16 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", i16::from_le_bytes(bytes)))
-        }),
-        Datatype::Int32 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", i32::from_le_bytes(bytes)))
-        }),
-        Datatype::Int64 => numbers(body, tensor, |body, bytes| {
-            put(body, format_args!("{}", i64::from_le_bytes(bytes)))
-        }),
-        Datatype::Fp16 => numbers(body, tensor, |body, bytes| {
-            put_float(body, f16::from_le_bytes(bytes).to_f32())
-        }),
-        Datatype::Fp32 => numbers(body, tensor, |body, bytes| {
-            put_float(body, f32::from_le_bytes(bytes))
-        }),
-        Datatype::Fp64 => numbers(body, tensor, |body, bytes| {
-            put_float(body, f64::from_le_bytes(bytes))
-        }),
-        Datatype::Bytes => return put_strings(body, tensor),
-    }
-    Ok(())
-}
-
-fn numbers<const SIZE: usize>(
-    body: &mut Vec<u8>,
-    tensor: &Tensor,
-    put_number: impl Fn(&mut Vec<u8>, [u8; SIZE]),
-) {
-    for (index, element) in tensor.data.as_chunks::<SIZE>().0.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
+    fn tensor(datatype: Datatype, data: &[u8]) -> Tensor {
+        let size = datatype.size_bytes().unwrap_or(data.len());
+        Tensor {
+            name: "x".to_owned(),
+            datatype,
+            shape: vec![(data.len() / size) as u64],
+            data: data.to_vec(),
         }
-        put_number(body, *element);
     }
-}
 
-/// The shortest text that reads back as the same number. What JSON has no number for is a string,
-/// as in the JSON form of protocol buffers; NumPy reads these back.
-fn put_float<F: ryu::Float + Into<f64> + Copy>(body: &mut Vec<u8>, value: F) {
-    let wide: f64 = value.into();
-    if wide.is_finite() {
-        body.extend(ryu::Buffer::new().format_finite(value).as_bytes());
-    } else if wide.is_nan() {
-        body.extend(br#""NaN""#);
-    } else if wide > 0.0 {
-        body.extend(br#""Infinity""#);
-    } else {
-        body.extend(br#""-Infinity""#);
-    }
-}
-
-fn put_strings(body: &mut Vec<u8>, tensor: &Tensor) -> Result<(), ResponseError> {
-    for (index, element) in tensor.bytes_elements().enumerate() {
-        let text = std::str::from_utf8(element)
-            .map_err(|_| ResponseError::NotText(tensor.name.clone()))?;
-        if index > 0 {
-            body.push(b',');
+    #[test]
+    fn what_one_server_writes_another_reads() {
+        let numbers: Vec<u8> = [1.5_f32, f32::NAN]
+            .iter()
+            .flat_map(|it| it.to_le_bytes())
+            .collect();
+        let large = vec![7; 100 << 10];
+        for (datatype, data, is_binary) in [
+            (Datatype::Fp32, &*numbers, false),
+            (Datatype::Bytes, &[2, 0, 0, 0, b'h', b'i'], false),
+            (Datatype::Bytes, &[1, 0, 0, 0, 0xff], true),
+            (Datatype::Fp16, &[0, 0x3c], true),
+            (Datatype::Uint8, &large, true),
+        ] {
+            let sent = [tensor(datatype, data)];
+            let written = encode_request("7", 1000, &sent, &["y".to_owned()]).unwrap();
+            assert_eq!(written.json_length.is_some(), is_binary, "{datatype}");
+            let none = Signature::default();
+            let read = decode_request(&written.body, written.json_length, &none).unwrap();
+            assert_eq!(read.inputs, sent);
+            assert_eq!(read.id.as_deref(), Some("7"));
+            assert_eq!(read.parameters["timeout"], 1000);
+            assert_eq!(read.output_names(), ["y"]);
+            let answer = InferResponse {
+                model_name: "m".to_owned(),
+                model_version: None,
+                id: None,
+                parameters: Map::new(),
+                outputs: sent.to_vec(),
+            };
+            let written = encode_response(&answer, &read).unwrap();
+            assert_eq!(written.json_length.is_some(), is_binary, "{datatype}");
+            let back = decode_response(&written.body, written.json_length).unwrap();
+            assert_eq!(back, answer);
         }
-        put(body, format_args!("{}", Value::from(text)));
     }
-    Ok(())
+
+    #[test]
+    fn what_is_no_response_is_told() {
+        for (body, expected) in [
+            (&b"<html>"[..], "not valid JSON"),
+            (b"{\"model_name\":\"m\"}", "outputs"),
+            (
+                b"{\"model_name\":\"m\",\"outputs\":[{\"name\":\"y\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1]}]}",
+                "takes 8 bytes, got 4",
+            ),
+        ] {
+            let error = decode_response(body, None).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let bare = b"{\"model_name\":\"m\",\"outputs\":[{\"name\":\"y\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[NaN]}]}";
+        assert!(decode_response(bare, None).is_ok());
+    }
 }

@@ -13,7 +13,6 @@ use super::proto::repository_index_response::ModelIndex;
 use super::proto::*;
 use crate::registry::Ready;
 use crate::request::{Answer, Failure, Request};
-use crate::respond::{FALLBACK_REASON, SERVED_BY};
 use crate::statistics::Tally;
 
 /// Tensors come typed in `contents`, or all of them as bytes in `raw_input_contents`.
@@ -165,18 +164,14 @@ pub fn response(model: String, id: String, answer: &mut Answer, raw: bool) -> Mo
         id,
         ..ModelInferResponse::default()
     };
-    if let Some(ready) = &answer.served_by {
-        response.model_name = ready.model.to_string();
-        response.model_version = ready.version.to_string();
+    if let Some((model, version)) = answer.model() {
+        response.model_name = model.to_owned();
+        response.model_version = version.unwrap_or_default();
     }
-    if let Some(reason) = answer.fallback {
-        let mut parameter = |name: &str, text: String| {
-            let parameter_choice = Some(ParameterChoice::StringParam(text));
-            let parameter = InferParameter { parameter_choice };
-            response.parameters.insert(name.to_owned(), parameter);
-        };
-        parameter(FALLBACK_REASON, reason.word().to_owned());
-        parameter(SERVED_BY, answer.served_by());
+    for (name, text) in answer.parameters() {
+        let parameter_choice = Some(ParameterChoice::StringParam(text));
+        let parameter = InferParameter { parameter_choice };
+        response.parameters.insert(name.to_owned(), parameter);
     }
     for output in outputs {
         let contents = (!raw).then(|| contents(&output));
@@ -238,7 +233,7 @@ pub fn metadata(ready: &Ready, versions: Vec<String>) -> ModelMetadataResponse {
     ModelMetadataResponse {
         name: ready.model.to_string(),
         versions,
-        platform: "onnx_onnxv1".to_owned(),
+        platform: ready.platform().to_owned(),
         inputs: ready.signature().inputs.iter().map(tensor).collect(),
         outputs: ready.signature().outputs.iter().map(tensor).collect(),
     }
@@ -272,7 +267,7 @@ pub fn config(ready: &Ready) -> ModelConfig {
     };
     ModelConfig {
         name: ready.model.to_string(),
-        platform: "onnx_onnxv1".to_owned(),
+        platform: ready.platform().to_owned(),
         backend: "modelet".to_owned(),
         max_batch_size: 0,
         input: ready.signature().inputs.iter().map(input).collect(),

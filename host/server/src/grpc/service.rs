@@ -85,9 +85,9 @@ impl GrpcInferenceService for Service {
         answer.tell(&mut headers);
         let metadata = MetadataMap::from_headers(headers);
         let mut response = Response::from_parts(metadata, response, Extensions::default());
-        if let Some(ready) = answer.served_by {
+        if let Some(ready) = answer.ready() {
             // For the log.
-            response.extensions_mut().insert(ready);
+            response.extensions_mut().insert(ready.clone());
         }
         Ok(response)
     }
@@ -257,7 +257,7 @@ async fn infer(
     let mut answer = request::infer(app, route, request).await?;
     let start = Instant::now();
     let response = convert::response(model, id, &mut answer, raw);
-    if let Some(ready) = &answer.served_by {
+    if let Some(ready) = answer.ready() {
         ready.statistics.compute_input.add(decoding);
         ready.statistics.compute_output.add(start.elapsed());
     }

@@ -15,14 +15,14 @@ use modelet_protocol::Signature;
 use modelet_protocol::rest::{
     Encoded, HEADER_LENGTH, InferRequest, InferResponse, decode_request, encode_response,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::named::Named;
 use crate::app::App;
 use crate::connection::REQUEST_ID;
 use crate::registry::{Found, Ready};
 use crate::request::{self, Answer, Failure, Request};
-use crate::respond::{FALLBACK_REASON, SERVED_BY, error};
+use crate::respond::error;
 use crate::route::{Asked, Peer, Route};
 
 pub async fn infer(
@@ -80,7 +80,7 @@ async fn answer(
     let response = response(named, &decoded, &mut answer);
     let encoded = encode_response(&response, &decoded)
         .map_err(|error| Failure::Malformed(error.to_string()))?;
-    if let Some(ready) = &answer.served_by {
+    if let Some(ready) = answer.ready() {
         ready.statistics.compute_input.add(decoding);
         ready.statistics.compute_output.add(start.elapsed());
     }
@@ -131,15 +131,16 @@ fn text(parameter: &Value) -> Option<String> {
 }
 
 fn response(named: &Named, request: &InferRequest, answer: &mut Answer) -> InferResponse {
-    let mut parameters = Map::new();
-    if let Some(reason) = answer.fallback {
-        parameters.insert(FALLBACK_REASON.to_owned(), reason.word().into());
-        parameters.insert(SERVED_BY.to_owned(), answer.served_by().into());
-    }
-    let ready = answer.served_by.as_ref();
+    let parameters = answer.parameters().into_iter();
+    let parameters = parameters.map(|(name, text)| (name.to_owned(), text.into()));
+    let parameters = parameters.collect();
+    let (model_name, model_version) = match answer.model() {
+        Some((name, version)) => (name.to_owned(), version),
+        None => (named.model.clone(), None),
+    };
     InferResponse {
-        model_name: ready.map_or(named.model.clone(), |ready| ready.model.to_string()),
-        model_version: ready.map(|ready| ready.version.to_string()),
+        model_name,
+        model_version,
         id: request.id.clone(),
         parameters,
         outputs: std::mem::take(&mut answer.outputs),
@@ -209,9 +210,9 @@ fn respond(encoded: Encoded, answer: Answer) -> Response {
         }
     }
     answer.tell(headers);
-    if let Some(ready) = answer.served_by {
+    if let Some(ready) = answer.ready() {
         // For the log.
-        response.extensions_mut().insert(ready);
+        response.extensions_mut().insert(ready.clone());
     }
     response
 }

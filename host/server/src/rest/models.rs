@@ -20,7 +20,7 @@ pub async fn metadata(State(app): State<Arc<App>>, named: Named) -> Response {
         Ok(ready) => {
             let model = ready.model.as_str();
             let versions = app.registry.versions(model);
-            let metadata = ModelMetadata::new(model, versions, ready.signature());
+            let metadata = ModelMetadata::new(model, versions, ready.platform(), ready.signature());
             respond::json(StatusCode::OK, &metadata)
         }
         Err(failure) => failure.into_response(),
@@ -92,7 +92,7 @@ fn configuration(ready: &Ready) -> Value {
     let signature = ready.signature();
     json!({
         "name": ready.model,
-        "platform": "onnx_onnxv1",
+        "platform": ready.platform(),
         "backend": "modelet",
         "max_batch_size": 0,
         "input": signature.inputs.iter().map(tensor).collect::<Vec<_>>(),

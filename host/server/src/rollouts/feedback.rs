@@ -59,7 +59,9 @@ impl Predictions {
         let Some(spec) = &found.model().spec.feedback else {
             return;
         };
-        let Some(ready) = answer.served_by.as_ref().filter(|_| !id.is_empty()) else {
+        // The versions of another model are not this one's.
+        let own = answer.ready().filter(|ready| ready.model == found.name);
+        let Some(ready) = own.filter(|_| !id.is_empty()) else {
             return;
         };
         let mut waiting = self.waiting();

@@ -7,7 +7,7 @@ use modelet_protocol::{Dimension, Signature, Tensor};
 use modelet_runtime::InferError;
 
 use crate::app::App;
-use crate::registry::Ready;
+use crate::registry::{Ready, Work};
 
 /// A version that failed may have been unlucky; it is asked again after this.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -77,8 +77,13 @@ pub async fn check_now(app: &App, ready: &Arc<Ready>) -> bool {
 }
 
 fn ask(ready: &Ready, timeout: Duration) {
+    let modelet = match &ready.work {
+        Work::Modelet(modelet) => modelet,
+        // It has one version, which nothing is rolled out to; its members have their own readiness.
+        Work::Ensemble(_) => return ready.readiness.set(true),
+    };
     let inputs = zeros(ready.signature());
-    let answer = ready.modelet.infer(inputs, &[], Instant::now() + timeout);
+    let answer = modelet.infer(inputs, &[], Instant::now() + timeout);
     let passed = match answer {
         // Not every model knows what to do with zeros; it is there and says so.
         Ok(_) | Err(InferError::InvalidInput(_) | InferError::ModelFailed(_)) => true,

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod ensembles;
 mod grpc;
 mod limits;
 mod modelet;
+mod remotes;
 mod repository;
 mod rest;
 mod rollouts;

@@ -25,10 +25,7 @@ fn body(datatype: &str, data: &Value) -> String {
 fn an_empty_repository_is_served() {
     let served = Served::start(config(), &[]);
     assert_eq!(served.get("/v2/health/live").json(), json!({"live": true}));
-    assert_eq!(
-        served.get("/v2/health/ready").json(),
-        json!({"ready": true})
-    );
+    assert_eq!(served.get("/v2/health/ready").json()["ready"], true);
     assert_eq!(served.post("/v2/repository/index", "").json(), json!([]));
     assert_eq!(
         served.get("/v2/models/stats").json(),

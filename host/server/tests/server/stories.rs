@@ -10,14 +10,14 @@ use serde_json::json;
 use crate::modelet::{Behaviour, vector};
 use crate::served::{Response, Served, config, wait_for};
 
-const INFER: &str = "/v2/models/m/infer";
+pub const INFER: &str = "/v2/models/m/infer";
 
-fn modelet(behaviour: Behaviour) -> Vec<u8> {
+pub fn modelet(behaviour: Behaviour) -> Vec<u8> {
     vector("m", Datatype::Fp32, behaviour)
 }
 
 /// The model `m`: version 1 echoes, version 2 behaves like this, and this is its `model.toml`.
-fn served(config: Config, second: Behaviour, spec: &str) -> Served {
+pub fn served(config: Config, second: Behaviour, spec: &str) -> Served {
     let served = Served::start(config, &[("m", modelet(Behaviour::Echo))]);
     served.put("m/2/model.wasm", &modelet(second));
     served.put("m/model.toml", spec.as_bytes());
@@ -25,16 +25,16 @@ fn served(config: Config, second: Behaviour, spec: &str) -> Served {
     served
 }
 
-fn row(value: &str) -> String {
+pub fn row(value: &str) -> String {
     format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[1],"data":[{value}]}}]}}"#)
 }
 
-fn ask(served: &Served, headers: &[(&str, &str)]) -> Response {
+pub fn ask(served: &Served, headers: &[(&str, &str)]) -> Response {
     served.request("POST", INFER, headers, row("1").as_bytes())
 }
 
 /// Who answered, and for what reason not another.
-fn by(response: &Response) -> (String, Option<&str>) {
+pub fn by(response: &Response) -> (String, Option<&str>) {
     let said = String::from_utf8_lossy(&response.body);
     assert_eq!(response.status, 200, "{said}");
     let reason = response.header("modelet-fallback-reason");
@@ -117,6 +117,19 @@ fn an_answer_that_is_no_number_is_kept_back() {
         let answer = served.post(INFER, row(odd));
         assert_eq!(by(&answer), ("static".to_owned(), Some("guard")));
     }
+}
+
+#[test]
+fn answers_of_another_shape_or_without_a_condition_are_kept_back() {
+    let spec = "fallback.chain = [{ static = '[]' }]\n\
+                [guards]\nconditions = [\"all(outputs.x, # < 5)\"]\n\
+                [[guards.shape]]\noutput = \"x\"\nsizes = [1]";
+    let served = served(config(), Behaviour::Echo, spec);
+    assert_eq!(by(&served.post(INFER, row("1"))).0, "m/2");
+    let guarded = ("static".to_owned(), Some("guard"));
+    assert_eq!(by(&served.post(INFER, row("7"))), guarded);
+    let two = row("1, 2").replace("[1],\"data", "[2],\"data");
+    assert_eq!(by(&served.post(INFER, two)), guarded);
 }
 
 #[test]

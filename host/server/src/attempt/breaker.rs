@@ -1,10 +1,9 @@
-//! A version's breaker, shared by its requests.
+//! The breaker of a version or of another server, shared by its requests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use modelet_policy::breaker::{self, Limits, State};
-use modelet_policy::names::{ModelName, Version};
 use modelet_policy::routing::hash;
 
 /// Lets everything through where the model's `model.toml` has no breaker.
@@ -19,9 +18,10 @@ pub struct Watched<'a> {
 }
 
 impl Breaker {
-    pub fn new(limits: Option<Limits>, model: &ModelName, version: Version) -> Breaker {
+    /// `name` tells it from others.
+    pub fn new(limits: Option<Limits>, name: &str) -> Breaker {
         // Each process draws its own times, so that nodes do not try a version all at once.
-        let name = format!("{model}/{version}/{}", std::process::id());
+        let name = format!("{name}/{}", std::process::id());
         let seed = hash("breaker", name.as_bytes());
         Breaker {
             breaker: limits.map(|limits| Mutex::new(breaker::Breaker::new(limits, seed))),

@@ -1,0 +1,128 @@
+//! Asks one target of the plan, and asks it again where that may help.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use modelet_policy::fallback::{Target, Trigger};
+use modelet_policy::spec::ModelSpec;
+
+use super::{Candidate, attempt, static_answer};
+use crate::app::App;
+use crate::registry::{Found, Ready};
+use crate::request::{Answer, Failure, Request};
+use crate::route;
+
+/// The tries of one request.
+pub struct Tries<'a> {
+    pub app: &'a App,
+    found: &'a Found,
+}
+
+impl<'a> Tries<'a> {
+    pub fn new(app: &'a App, found: &'a Found) -> Tries<'a> {
+        let tries = Tries { app, found };
+        if tries.has_budget() {
+            found.model().budget().earn(app.now());
+        }
+        tries
+    }
+
+    pub fn spec(&self) -> &'a Arc<ModelSpec> {
+        &self.found.model().spec
+    }
+
+    /// Until the request's deadline.
+    pub fn left(&self, request: &Request) -> Duration {
+        request.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks a version of the model itself.
+    pub async fn version(
+        &self,
+        ready: Arc<Ready>,
+        request: &mut Request,
+        is_last: bool,
+    ) -> Result<Answer, Failure> {
+        // A target that may be asked again must not take the request's tensors.
+        let is_last = is_last && self.spec().fallback.retry.limit == 0;
+        let mut number = 0;
+        loop {
+            let candidate = Candidate {
+                ready: ready.clone(),
+                spec: self.spec().clone(),
+            };
+            let answer = attempt(self.app, candidate, request, is_last).await;
+            number += 1;
+            match self.delay(&answer, number, request) {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => return answer,
+            }
+        }
+    }
+
+    /// Asks somebody of the plan.
+    pub async fn target(
+        &self,
+        target: &Target,
+        request: &mut Request,
+        is_last: bool,
+    ) -> Result<Answer, Failure> {
+        let is_last = is_last && self.spec().fallback.retry.limit == 0;
+        let mut number = 0;
+        loop {
+            let answer = self.once(target, request, is_last).await;
+            number += 1;
+            match self.delay(&answer, number, request) {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => return answer,
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        target: &Target,
+        request: &mut Request,
+        is_last: bool,
+    ) -> Result<Answer, Failure> {
+        match target {
+            Target::Static(json) => static_answer(json, request),
+            Target::Remote(remote) => {
+                let remotes = &self.app.remotes;
+                let asking = remotes.ask(self.app, remote, &self.found.name, request, is_last);
+                asking.await
+            }
+            Target::Version(_) | Target::Model { .. } => {
+                let candidate = route::candidate(self.app, self.found, target)?;
+                attempt(self.app, candidate, request, is_last).await
+            }
+        }
+    }
+
+    /// After what time the same target is asked again, if it is.
+    fn delay(
+        &self,
+        answer: &Result<Answer, Failure>,
+        number: u32,
+        request: &Request,
+    ) -> Option<Duration> {
+        let failure = answer.as_ref().err()?;
+        failure
+            .trigger()
+            .filter(|trigger| Trigger::may_pass(*trigger))?;
+        let retry = &self.spec().fallback.retry;
+        let delay = retry.delay(number, &request.id, self.left(request))?;
+        self.may_spend().then_some(delay)
+    }
+
+    /// Takes one more call out of the model's budget.
+    pub fn may_spend(&self) -> bool {
+        let share = self.spec().fallback.retry.budget;
+        self.found.model().budget().spend(self.app.now(), share)
+    }
+
+    fn has_budget(&self) -> bool {
+        let fallback = &self.spec().fallback;
+        fallback.retry.limit > 0 || fallback.hedge.is_some()
+    }
+}
