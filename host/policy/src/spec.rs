@@ -287,7 +287,10 @@ mod tests {
         let (shown, _) = shown.unwrap().split_once("```").unwrap();
         let spec = ModelSpec::parse(shown).unwrap();
         assert_eq!(spec.traffic.weights.len(), 2);
-        assert_eq!(spec.fallback.chain.len(), 3);
+        assert_eq!(spec.fallback.chain.len(), 4);
+        let shown = readme.split("# repository/iris-ensemble/model.toml").nth(1);
+        let (shown, _) = shown.unwrap().split_once("```").unwrap();
+        assert!(ModelSpec::parse(shown).unwrap().ensemble.is_some());
         assert_eq!(spec.guards.confidence.len(), 1);
     }
 

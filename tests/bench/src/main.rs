@@ -88,6 +88,7 @@ fn main() -> Result<()> {
     builds::measure(&bench, &mut table)?;
     calls::measure(&bench, &mut table)?;
     serving::measure(&bench, &mut table)?;
+    policy::served(&bench, &mut table)?;
     soak::measure(&bench, &mut table)?;
     table.print();
     Ok(())

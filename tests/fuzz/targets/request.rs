@@ -1,8 +1,8 @@
-//! The body of an inference request, JSON and binary tensors.
+//! The bodies of inference requests and of other servers' responses, JSON and binary tensors.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use modelet_protocol::rest::{InferResponse, decode_request, encode_response};
+use modelet_protocol::rest::{InferResponse, decode_request, decode_response, encode_response};
 use modelet_protocol::{Signature, Tensor};
 
 // The first two bytes are the header that says how much is JSON; the largest number leaves it out.
@@ -17,6 +17,10 @@ fuzz_target!(|input: (u16, &[u8])| {
         ],
         outputs: vec![],
     };
+    if let Ok(response) = decode_response(body, json_length) {
+        let tensors = response.outputs.iter();
+        tensors.for_each(|tensor| tensor.check().expect("what was decoded is a tensor"));
+    }
     let decoded = match decode_request(body, json_length, &signature) {
         Ok(decoded) => decoded,
         Err(error) => {
