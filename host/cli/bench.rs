@@ -63,7 +63,9 @@ fn inputs(arguments: &Arguments, modelet: &Modelet) -> Result<Vec<Tensor>> {
     let signature = &modelet.facts().metadata.signature;
     match &arguments.input {
         Some(path) => Ok(input::read(path, signature)?.inputs),
-        None => Ok(modelet_builder::zeros(signature)),
+        None => signature
+            .zeros()
+            .context("its inputs are too large to be made up; give it some with --input"),
     }
 }
 

@@ -45,6 +45,33 @@ fn entry(server: &Server, name: &str, version: &str) -> Value {
 }
 
 #[test]
+fn guards_look_at_outputs_that_nobody_asked_for() {
+    let repository = tempfile::tempdir().unwrap();
+    put(repository.path(), "iris/1", &built::modelet("iris"));
+    let spec = repository.path().join("iris/model.toml");
+    let label = ROW.replacen('{', r#"{"outputs":[{"name":"label"}],"#, 1);
+    fs::write(
+        &spec,
+        "guards.conditions = [\"max(outputs.probabilities) > 2\"]",
+    )
+    .unwrap();
+    let server = Server::with_settings(&[repository.path()], SETTINGS);
+    let refused = server.post("/v2/models/iris/infer", &label);
+    refused.check_error(500, "kept back");
+    fs::write(
+        &spec,
+        "guards.conditions = [\"max(outputs.probabilities) > 0.5\"]",
+    )
+    .unwrap();
+    wait_for("the other condition", || {
+        server.post("/v2/models/iris/infer", &label).status == 200
+    });
+    let outputs = server.post("/v2/models/iris/infer", &label).json()["outputs"].clone();
+    assert_eq!(outputs.as_array().unwrap().len(), 1, "{outputs}");
+    assert_eq!(outputs[0]["name"], "label");
+}
+
+#[test]
 fn versions_change_under_load_without_a_failure() {
     let repository = tempfile::tempdir().unwrap();
     let iris = built::modelet("iris");

@@ -165,7 +165,7 @@ fn binary_tensors_are_exactly_as_long_as_they_say() {
         &binary_json(16),
         &[row.as_slice(), b"more"].concat(),
     )
-    .check_error(400, "4 bytes follow the last binary input");
+    .check_error(400, "4 bytes follow the last binary tensor");
     let both = binary_json(16).replace("\"parameters\"", "\"data\":[1],\"parameters\"");
     binary(&server, &both, &row).check_error(400, "both `data` and");
     server

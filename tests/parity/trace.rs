@@ -93,6 +93,7 @@ fn roll_out(spec: &str, draws: &mut Draws, decided: &mut String) {
             now: second * 1000,
             evidence: &evidence,
             is_ready: &|_| true,
+            sticky: false,
         });
         let written = serde_json::to_string(&rollout).expect("a rollout can be written down");
         let _ = write!(decided, "{said:?}{written}");

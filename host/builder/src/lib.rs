@@ -16,4 +16,3 @@ mod snapshot;
 mod template;
 
 pub use build::{Built, Options, Stage, build};
-pub use check::zeros;

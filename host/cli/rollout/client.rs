@@ -25,9 +25,11 @@ impl Client {
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT));
         let token = std::env::var("MODELET_TOKEN").ok();
+        // `serve` is told an address, without what makes it a URL.
+        let scheme = if admin.contains("://") { "" } else { "http://" };
         Client {
             agent: config.build().into(),
-            base: format!("{}/admin/v1/models", admin.trim_end_matches('/')),
+            base: format!("{scheme}{}/admin/v1/models", admin.trim_end_matches('/')),
             authorization: token.map(|token| format!("Bearer {token}")),
         }
     }
@@ -77,10 +79,16 @@ impl Client {
 fn body(mut response: Response<ureq::Body>) -> Result<Value> {
     let status = response.status();
     let text = response.body_mut().read_to_string()?;
-    let value: Value = serde_json::from_str(&text)
-        .with_context(|| format!("the answer, {status}, is not the admin API's: {text:?}"))?;
+    let value: Value = serde_json::from_str(&text).with_context(|| {
+        format!(
+            "the answer, {status}, is not the admin API's; does --admin name its address? {text:?}"
+        )
+    })?;
     if status.is_success() {
         return Ok(value);
+    }
+    if status == 401 {
+        bail!("the admin API asks for a token; set MODELET_TOKEN to one that it knows");
     }
     match value["errors"].as_array() {
         Some(errors) => {

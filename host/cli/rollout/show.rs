@@ -19,7 +19,7 @@ pub fn status(view: &Value) -> String {
     let (stable, canary) = (number("stable"), number("canary"));
     let _ = writeln!(
         out,
-        "  stable {stable}, canary {canary}, {}",
+        "  stable {stable}, canary {canary}, strategy {}",
         text("strategy")
     );
     weights(&mut out, view);
@@ -41,14 +41,19 @@ pub fn history(entries: &Value) -> String {
             let counts = &entry["evidence"][arm];
             format!("{}/{}", counts["errors"], counts["requests"])
         };
+        // What is no change of a rollout was not decided from what was seen.
+        let revision = entry["revision"].as_u64().filter(|revision| *revision > 0);
+        let seen = revision.map_or(String::new(), |_| {
+            let (stable, canary) = (requests("stable"), requests("canary"));
+            format!("  [errors: stable {stable}, canary {canary}]")
+        });
         format!(
-            "{:>4}  {}  {:<10}  {}  [errors: stable {}, canary {}]\n",
-            entry["revision"],
-            time(entry["at"].as_u64().unwrap_or_default()),
+            "{:>4}  {}  {:<10}  {}{}\n",
+            revision.map_or("-".to_owned(), |revision| revision.to_string()),
+            time(count(entry, "at")),
             entry["who"].as_str().unwrap_or_default(),
             entry["what"].as_str().unwrap_or_default(),
-            requests("stable"),
-            requests("canary"),
+            seen,
         )
     };
     entries.iter().map(line).collect()
@@ -93,9 +98,9 @@ fn arms(out: &mut String, evidence: &Value) {
         let _ = writeln!(
             out,
             "  {name:8} {:>10} {:>8} {:>8} {:>7.2} ms {:>7.2} ms {:>8.3}",
-            arm["requests"],
-            arm["errors"],
-            arm["invalid"],
+            count(arm, "requests"),
+            count(arm, "errors"),
+            count(arm, "invalid"),
             milliseconds("p50"),
             milliseconds("p95"),
             arm["reward"].as_f64().unwrap_or_default(),
@@ -109,6 +114,10 @@ fn arms(out: &mut String, evidence: &Value) {
             evidence["mirrored"]
         );
     }
+}
+
+fn count(arm: &Value, key: &str) -> u64 {
+    arm[key].as_u64().unwrap_or_default()
 }
 
 fn metrics(out: &mut String, metrics: &Value) {

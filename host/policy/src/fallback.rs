@@ -101,6 +101,22 @@ pub enum Target {
     Static(String),
 }
 
+impl Target {
+    /// As it stands in metrics; `own` is the model whose plan it is in.
+    pub fn name(&self, own: &ModelName) -> String {
+        match self {
+            Target::Version(which) => format!("{own}/{which}"),
+            Target::Model {
+                name,
+                version: Some(version),
+            } => format!("{name}/{version}"),
+            Target::Model { name, .. } => name.to_string(),
+            Target::Remote(remote) => remote.url.clone(),
+            Target::Static(_) => "static".to_owned(),
+        }
+    }
+}
+
 /// A model on another server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {

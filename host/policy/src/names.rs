@@ -146,6 +146,15 @@ impl Which {
     }
 }
 
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Which::Version(version) => version.fmt(f),
+            Which::Label(label) => f.write_str(label),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

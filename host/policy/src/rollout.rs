@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::Version;
+use crate::fallback::Target;
+use crate::names::{Version, Which};
 use crate::routing::{Mirror, WHOLE};
 use crate::spec::ModelSpec;
 use analysis::{Analysis, Run, RunPhase};
@@ -100,6 +101,8 @@ pub struct Seen<'a> {
     pub evidence: &'a Evidence,
     /// Whether a version has passed a readiness inference.
     pub is_ready: &'a dyn Fn(Version) -> bool,
+    /// Whether callers keep their version.
+    pub sticky: bool,
 }
 
 impl Rollout {
@@ -149,6 +152,16 @@ impl Rollout {
         matches!(self.phase, Phase::Progressing | Phase::Paused(_))
     }
 
+    /// The versions that requests may be sent to.
+    pub fn needs(&self) -> Vec<Version> {
+        let mut versions = vec![self.stable];
+        if self.is_active() {
+            versions.push(self.canary);
+            versions.extend(self.arms.keys());
+        }
+        versions
+    }
+
     /// The weights of all versions that take part, [`WHOLE`] together.
     pub fn weights(&self) -> BTreeMap<Version, u32> {
         if !self.arms.is_empty() {
@@ -166,10 +179,14 @@ impl Rollout {
     pub fn applied_to(&self, spec: &ModelSpec) -> ModelSpec {
         let mut spec = spec.clone();
         spec.versions.default = Some(self.stable);
-        spec.traffic.weights = match self.is_active() {
-            true => self.weights(),
-            false => BTreeMap::new(),
-        };
+        if self.is_active() {
+            spec.traffic.weights = self.weights();
+            // The version that takes part did not ask to be tried.
+            if spec.fallback.chain.is_empty() {
+                let stable = Target::Version(Which::Version(self.stable));
+                spec.fallback.chain.push(stable);
+            }
+        }
         // Each rollout shares the keys out anew, so that no key is always the first to try things.
         spec.traffic.salt = format!("{}/{}", spec.traffic.salt, self.id);
         spec.traffic.mirror = (self.mirror > 0).then_some(Mirror {
@@ -204,7 +221,9 @@ impl Rollout {
         if self.step < background.starting_step {
             return;
         }
+        // What was inconclusive is looked at again: the canary may still turn out to be worse.
         let run = self.background.take();
+        let run = run.filter(|run| run.phase != RunPhase::Inconclusive);
         let run = self.measure(run, &background.analysis, seen);
         match run.phase {
             RunPhase::Failed | RunPhase::Error => {
@@ -220,7 +239,8 @@ impl Rollout {
 
     fn measure(&self, run: Option<Run>, analysis: &Analysis, seen: &Seen<'_>) -> Run {
         let mut run = run.unwrap_or_else(|| Run::new(analysis, seen.now));
-        run.measure(analysis, seen.now, seen.evidence, self.stable, self.canary);
+        let versions = (self.stable, self.canary);
+        run.measure(analysis, seen.now, seen.evidence, versions, seen.sticky);
         run
     }
 
@@ -325,7 +345,10 @@ impl Rollout {
     fn finish(&mut self, seen: &Seen<'_>, said: &mut Vec<String>) {
         if !self.strategy.promotes {
             self.end(
-                "done, and version kept out as the strategy says".to_owned(),
+                format!(
+                    "done, and version {} is kept out as the strategy says",
+                    self.canary
+                ),
                 said,
             );
             return;

@@ -22,6 +22,7 @@ struct Story {
     evidence: Evidence,
     now: u64,
     ready: bool,
+    sticky: bool,
 }
 
 impl Story {
@@ -32,6 +33,7 @@ impl Story {
             evidence: Evidence::default(),
             now: 0,
             ready: true,
+            sticky: false,
         }
     }
 
@@ -41,6 +43,7 @@ impl Story {
             now: self.now,
             evidence: &self.evidence,
             is_ready: &|_| ready,
+            sticky: self.sticky,
         };
         look(&mut self.rollout, &seen)
     }
@@ -189,9 +192,62 @@ fn a_slow_canary_is_aborted_and_a_little_slower_one_is_not() {
 fn requests_that_were_not_shared_out_as_asked_block_the_verdict() {
     let mut story = Story::begin(CANARY);
     story.tick();
-    story.requests((500, 0), (500, 500)).after(1);
+    story.requests((500, 0), (500, 0)).after(1);
     story.check(Phase::Paused(Pause::InconclusiveAnalysisRun), 1, 10);
     assert!(story.rollout.message.contains("shared out"));
+    // But no caller has to suffer for it, also while it waits.
+    story.requests((0, 0), (100, 100)).after(1);
+    story.check(Phase::Degraded, 1, 0);
+}
+
+#[test]
+fn a_caller_who_calls_often_neither_blocks_nor_hides_a_verdict() {
+    let mut story = Story::begin(CANARY);
+    story.sticky = true;
+    story.tick();
+    story.requests((900, 9), (900, 9)).after(1);
+    story.check(Phase::Progressing, 1, 10);
+    story.requests((9_000, 90), (40, 40)).after(1);
+    story.check(Phase::Degraded, 1, 0);
+}
+
+#[test]
+fn a_version_that_takes_everything_is_still_judged() {
+    let post = "[strategy.blueGreen.postPromotionAnalysis]\n\
+                metrics = [{ metric = \"error-rate\", interval = \"1s\", count = 3 }]";
+    // With and without a stable version that is known well.
+    for known in [500, 0] {
+        let mut story = Story::begin(post);
+        story.requests((known, known / 100), (0, 0));
+        story.tick();
+        story.check(Phase::Progressing, 1, 100);
+        story.requests((0, 0), (80, 80)).after(1);
+        story.check(Phase::Degraded, 1, 0);
+        let mut story = Story::begin(post);
+        story.requests((known, known / 100), (0, 0));
+        story.tick();
+        story.requests((0, 0), (80, 1)).after(1).after(1).after(1);
+        story.check(Phase::Healthy, 2, 0);
+    }
+}
+
+#[test]
+fn a_preview_is_judged_by_those_who_ask_for_it_and_by_mirrored_requests() {
+    let pre = "strategy.blueGreen.mirror = 25\n[strategy.blueGreen.prePromotionAnalysis]\n\
+               metrics = [{ metric = \"error-rate\" }]";
+    let mut story = Story::begin(pre);
+    story.tick();
+    story.check(Phase::Progressing, 1, 0);
+    assert_eq!(story.rollout.mirror, 2500);
+    story.requests((200, 2), (10, 0)).after(1);
+    assert!(story.rollout.message.contains("waits for requests"));
+    story.requests((200, 2), (60, 0)).after(1);
+    story.check(Phase::Healthy, 4, 0);
+    assert_eq!(story.rollout.stable, version(2));
+    let mut story = Story::begin(pre);
+    story.tick();
+    story.requests((200, 2), (20, 20)).after(1);
+    story.check(Phase::Degraded, 1, 0);
 }
 
 #[test]
@@ -245,11 +301,15 @@ fn blue_and_green_switch_at_once_and_back() {
     story.after(1).check(Phase::Paused(Pause::Step), 0, 0);
     let spec = story.rollout.applied_to(&ModelSpec::default());
     assert_eq!(spec.labels["preview"], version(2));
+    assert_eq!(spec.fallback.chain.len(), 1, "stable answers for it");
     story
         .seen(|rollout, seen| rollout.promote(false, seen))
         .unwrap();
     story.check(Phase::Healthy, 2, 0);
     assert_eq!(story.rollout.stable, version(2));
+    let declared = ModelSpec::parse("traffic.weights = { 1 = 30, 2 = 70 }").unwrap();
+    let spec = story.rollout.applied_to(&declared);
+    assert_eq!(spec.traffic.weights, declared.traffic.weights, "it is over");
     story.seen(Rollout::undo).unwrap();
     assert_eq!(story.rollout.stable, version(1));
 }

@@ -71,10 +71,22 @@ fn until(
     measure: Measure,
     is_over: impl Fn(&Finding) -> bool,
 ) -> Option<u32> {
+    until_of(seed, share, arms, measure, false, is_over)
+}
+
+fn until_of(
+    seed: u64,
+    share: u32,
+    arms: [Arm; 2],
+    measure: Measure,
+    sticky: bool,
+    is_over: impl Fn(&Finding) -> bool,
+) -> Option<u32> {
     let of = Comparison {
         stable: version(1),
         canary: version(2),
         alpha: ALPHA,
+        sticky,
     };
     let mut draws = Draws(seed * 7_919 + u64::from(share));
     let mut evidence = Evidence::default();
@@ -103,6 +115,27 @@ fn equal_versions_are_hardly_ever_called_worse() {
                 "errors {error_rate}, share {share}: {found}"
             );
         }
+    }
+}
+
+#[test]
+fn equal_versions_whose_callers_stay_are_hardly_ever_called_worse() {
+    const RUNS: u64 = 200;
+    for error_rate in [0.01, 0.5] {
+        let arm = Arm { error_rate, ..FINE };
+        let alarm = |seed: &u64| {
+            until_of(
+                *seed,
+                1_000,
+                [arm; 2],
+                Measure::ErrorRate,
+                true,
+                |finding| finding.worse,
+            )
+            .is_some()
+        };
+        let found = (0..RUNS).filter(alarm).count() as f64 / RUNS as f64;
+        assert!(found <= ALPHA, "errors {error_rate}: {found}");
     }
 }
 

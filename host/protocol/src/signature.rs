@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::datatype::{Datatype, UnknownDatatype};
-use crate::tensor::{Malformed, Tensor};
+use crate::tensor::{Malformed, Tensor, element_count};
 
 /// A dimension of a shape: a number, or a name that stands for the same number wherever it occurs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,34 @@ pub enum InvalidInput {
     Malformed(#[from] Malformed),
 }
 
+/// More than any model can be given, whose memory holds its inputs too.
+const ZEROS_LIMIT_BYTES: u64 = 2 << 30;
+
 impl Signature {
+    /// One tensor of zeros, or of empty strings, for each input. Dimensions that are open are 1. `None`
+    /// where that is more than a model could be given.
+    pub fn zeros(&self) -> Option<Vec<Tensor>> {
+        let mut left = ZEROS_LIMIT_BYTES;
+        let zero = |spec: &TensorSpec| {
+            let size = |dimension: &Dimension| match dimension {
+                Dimension::Fixed(size) => *size,
+                Dimension::Symbolic(_) => 1,
+            };
+            let shape: Vec<u64> = spec.shape.iter().map(size).collect();
+            // An empty string is four zero bytes: its length.
+            let size = spec.datatype.size_bytes().unwrap_or(4) as u64;
+            let bytes = element_count(&shape)?.checked_mul(size)?;
+            left = left.checked_sub(bytes)?;
+            Some(Tensor {
+                name: spec.name.clone(),
+                datatype: spec.datatype,
+                shape,
+                data: vec![0; usize::try_from(bytes).ok()?],
+            })
+        };
+        self.inputs.iter().map(zero).collect()
+    }
+
     /// Checks names, datatypes, shapes and data of a request's inputs.
     pub fn check_inputs(&self, inputs: &[Tensor]) -> Result<(), InvalidInput> {
         let mut symbols = BTreeMap::new();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use modelet_artifact::inspect;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -134,8 +134,13 @@ fn start_clock(engine: &wasmtime::Engine) -> Result<(), LoadError> {
     thread::Builder::new()
         .name("modelet-clock".to_owned())
         .spawn(move || {
+            let (start, mut ticks) = (Instant::now(), 0);
             while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
+                // Sleep is late when the machine is busy, and what is late must not add up.
+                while ticks < start.elapsed().as_nanos() / TICK.as_nanos() {
+                    engine.increment_epoch();
+                    ticks += 1;
+                }
                 drop(engine);
                 thread::sleep(TICK);
             }

@@ -104,6 +104,12 @@ impl Refusal {
     }
 }
 
+impl From<modelet_store::StateError> for Refusal {
+    fn from(error: modelet_store::StateError) -> Refusal {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Refusal { status, errors } = self;

@@ -37,6 +37,8 @@ pub struct App {
     pub(crate) fallbacks: Fallbacks,
     pub(crate) rollouts: Rollouts,
     pub(crate) remotes: Remotes,
+    /// Held by who looks at a `model.toml` to replace it.
+    pub(crate) writing_specs: tokio::sync::Mutex<()>,
     engine: Engine,
     repositories: Vec<Repository>,
     files: Vec<File>,
@@ -102,6 +104,7 @@ impl App {
             fallbacks: Fallbacks::default(),
             rollouts: Rollouts::new(config.state.clone()),
             remotes: Remotes::default(),
+            writing_specs: tokio::sync::Mutex::default(),
             config,
             engine,
             repositories,
@@ -268,15 +271,12 @@ impl App {
             // A mistake in the spec leaves in service what was.
             Some(entry) if is_ensemble(entry) => version == ensembles::ensemble_version(),
             Some(entry) if entry.spec.is_err() && self.is_ensemble_now(name) => true,
-            Some(entry) => {
-                entry
-                    .spec
-                    .as_ref()
-                    .map_or(entry.versions.contains_key(&version), |spec| {
-                        versions::served(&spec.versions, entry.versions.keys().copied())
-                            .contains(&version)
-                    })
-            }
+            Some(entry) => entry
+                .spec
+                .as_ref()
+                .map_or(entry.versions.contains_key(&version), |spec| {
+                    self.served(name, spec, entry).contains(&version)
+                }),
         };
         loaded.retain(|(name, version), _| served(name, *version));
         let current = self.registry.snapshot();
@@ -296,11 +296,8 @@ impl App {
 
     fn bring_up(&self, name: &ModelName, entry: ModelEntry, loaded: &mut Loaded) {
         let unloaded = self.unloaded().contains(name);
-        let spec = match entry.spec.and_then(with_static_answers) {
-            Ok(spec) if spec.ensemble.is_some() && !entry.versions.is_empty() => {
-                let problem = "model.toml: a model with an [ensemble] has no versions of its own";
-                return self.set_problem(name, Some(problem.to_owned()));
-            }
+        let spec = entry.spec.clone();
+        let spec = match spec.and_then(|spec| suits(spec, !entry.versions.is_empty())) {
             Ok(spec) => spec,
             Err(problem) => return self.set_problem(name, Some(problem)),
         };
@@ -309,7 +306,7 @@ impl App {
         if let Some(ensemble) = spec.ensemble.as_ref().filter(|_| !unloaded) {
             return self.bring_up_ensemble(name, &spec, ensemble, is_new);
         }
-        for version in versions::served(&spec.versions, entry.versions.keys().copied()) {
+        for version in self.served(name, &spec, &entry) {
             let artifact = &entry.versions[&version];
             let key = (name.clone(), version);
             let from = Source {
@@ -324,6 +321,19 @@ impl App {
             self.load_version(name, version, artifact, &spec);
             loaded.insert(key, from);
         }
+    }
+
+    /// The versions that are there and are to be loaded: those of the spec, and those that a rollout
+    /// needs, whatever the spec says.
+    fn served(&self, name: &ModelName, spec: &ModelSpec, entry: &ModelEntry) -> Vec<Version> {
+        let mut served = versions::served(&spec.versions, entry.versions.keys().copied());
+        if let Some(live) = self.rollouts.of(name) {
+            served.extend(live.saved.rollout.needs());
+        }
+        served.retain(|version| entry.versions.contains_key(version));
+        served.sort();
+        served.dedup();
+        served
     }
 
     fn load_version(
@@ -419,7 +429,8 @@ impl App {
 
     fn set_problem(&self, name: &ModelName, problem: Option<String>) {
         let current = self.registry.snapshot();
-        if current.get(name).map(|model| &model.problem) != Some(&problem) {
+        let known = current.get(name).and_then(|model| model.problem.as_ref());
+        if known != problem.as_ref() {
             if let Some(problem) = &problem {
                 tracing::error!(model = %name, problem, "its spec is not used");
             }
@@ -433,11 +444,14 @@ impl App {
     /// Says whether it is another than before.
     fn set_spec(&self, name: &ModelName, spec: &ModelSpec) -> bool {
         let current = self.registry.snapshot();
-        let is_new = current.get(name).map(|model: &Model| &*model.declared) != Some(spec);
-        if is_new {
+        let known = current.get(name);
+        let rollout = self.rollouts.of(name);
+        let follows = known.is_some_and(|model| model.rollout.is_some());
+        let is_new = known.map(|model: &Model| &*model.declared) != Some(spec);
+        if is_new || rollout.is_some() != follows {
             self.registry.change(|models| {
                 let model = models.entry(name.clone()).or_default();
-                model.rollout = self.rollouts.of(name);
+                model.rollout = rollout;
                 model.declare(spec.clone());
             });
         }
@@ -450,8 +464,13 @@ fn is_ensemble(entry: &ModelEntry) -> bool {
     spec.is_ok_and(|spec| spec.ensemble.is_some() && entry.versions.is_empty())
 }
 
-/// Says now and not at the first fallback that a static answer cannot be given.
-fn with_static_answers(spec: ModelSpec) -> Result<ModelSpec, String> {
+/// Whether a spec that is right in itself suits its model. Says now and not at the first fallback that
+/// a static answer cannot be given.
+pub(crate) fn suits(spec: ModelSpec, has_versions: bool) -> Result<ModelSpec, String> {
+    if spec.ensemble.is_some() && has_versions {
+        let problem = "model.toml: a model with an [ensemble] has no versions of its own";
+        return Err(problem.to_owned());
+    }
     for target in &spec.fallback.chain {
         if let Target::Static(json) = target {
             static_outputs(json).map_err(|error| {

@@ -48,9 +48,15 @@ pub async fn attempt(
         true => std::mem::take(&mut request.inputs),
         false => request.inputs.clone(),
     };
-    let called = call(app, &ready, inputs, request).await;
-    let answer = called.and_then(|called| {
+    // What is asked of outputs is asked of all of them, whoever wants to see which.
+    let all = !spec.guards.is_empty() || spec.feedback.is_some();
+    let outputs: &[String] = if all { &[] } else { &request.outputs };
+    let called = call(app, &ready, inputs, outputs, request).await;
+    let answer = called.and_then(|mut called| {
         guard(&spec.guards, &called.outputs)?;
+        if spec.feedback.is_none() {
+            keep(&mut called.outputs, &request.outputs);
+        }
         Ok(called)
     });
     match &answer {
@@ -87,6 +93,7 @@ async fn call(
     app: &App,
     ready: &Arc<Ready>,
     inputs: Vec<Tensor>,
+    outputs: &[String],
     request: &Request,
 ) -> Result<Called, Failure> {
     let signature = ready.signature();
@@ -110,7 +117,7 @@ async fn call(
             let request = Request {
                 id: request.id.clone(),
                 inputs,
-                outputs: request.outputs.clone(),
+                outputs: outputs.to_vec(),
                 deadline,
             };
             let called = ensemble.ask(app, request).await?;
@@ -122,7 +129,6 @@ async fn call(
     ready.statistics.queue.add(start.elapsed());
 
     let held = (place, turn);
-    let outputs = &request.outputs;
     let (outputs, time) = match run_here(ready, modelet, &inputs, outputs, deadline) {
         Some(ran) => ran,
         None => run_elsewhere(ready, modelet, inputs, outputs, deadline, held).await?,
@@ -223,10 +229,20 @@ pub fn with_numbers<T>(outputs: &[Tensor], look: impl FnOnce(&[Numbers<'_>]) -> 
 /// The outputs that `model.toml` gives for want of better ones, those of them that are wanted.
 pub fn static_answer(json: &str, request: &Request) -> Result<Answer, Failure> {
     let mut outputs = static_outputs(json).map_err(Failure::Internal)?;
-    if !request.outputs.is_empty() {
-        outputs.retain(|output| request.outputs.contains(&output.name));
+    let has = |name: &&String| outputs.iter().any(|output| output.name == **name);
+    if let Some(missing) = request.outputs.iter().find(|name| !has(name)) {
+        let text = format!("the static answer has no output `{missing}`");
+        return Err(Failure::Internal(text));
     }
+    keep(&mut outputs, &request.outputs);
     Ok(Answer::new(outputs, By::Static))
+}
+
+/// Leaves those of `outputs` that are wanted; no name means all.
+pub fn keep(outputs: &mut Vec<Tensor>, wanted: &[String]) {
+    if !wanted.is_empty() {
+        outputs.retain(|output| wanted.contains(&output.name));
+    }
 }
 
 /// A list of tensors in the protocol's JSON.

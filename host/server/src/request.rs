@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use modelet_policy::fallback::Trigger;
+use modelet_policy::names::{ModelName, Version};
 use modelet_protocol::{InvalidInput, Tensor};
 use modelet_runtime::InferError;
 use modelet_store::StateError;
@@ -13,10 +14,12 @@ use modelet_store::StateError;
 use crate::app::App;
 use crate::attempt::admission::Refused;
 use crate::attempt::hedge::{self, Raced};
+use crate::attempt::keep;
 use crate::attempt::tries::Tries;
 use crate::registry::{Ready, ResolveError};
 use crate::rollouts::mirror::Mirrored;
 use crate::route::Route;
+use crate::statistics::Hop;
 
 /// What a caller wants computed.
 #[derive(Clone, Debug)]
@@ -42,11 +45,11 @@ pub struct Answer {
 /// Who answered.
 pub enum By {
     Version(Arc<Ready>),
-    /// As another server calls it.
+    /// Another server.
     Remote {
         host: String,
-        model: String,
-        version: Option<String>,
+        model: ModelName,
+        version: Option<Version>,
     },
     /// What stands in `model.toml`.
     Static,
@@ -142,7 +145,15 @@ impl Answer {
 
 /// Runs one request: the version it was routed to, and then, as long as the policy wants it, the
 /// others of the plan. If nobody answers, the first failure is the one that is told.
-pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result<Answer, Failure> {
+pub async fn infer(app: &Arc<App>, route: Route, request: Request) -> Result<Answer, Failure> {
+    let wanted = request.outputs.clone();
+    let mut answer = answer(app, route, request).await?;
+    // More may have been computed, for guards and feedback to look at.
+    keep(&mut answer.outputs, &wanted);
+    Ok(answer)
+}
+
+async fn answer(app: &Arc<App>, route: Route, mut request: Request) -> Result<Answer, Failure> {
     let Route {
         found,
         first,
@@ -154,7 +165,7 @@ pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result
     let mirrored = mirror.map(|(candidate, live)| Mirrored {
         candidate,
         request: request.clone(),
-        seen: live.seen.clone(),
+        live,
     });
     let spec = &found.model().spec;
     let asked = first.as_ref().ok().map(|ready| ready.version);
@@ -169,8 +180,11 @@ pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result
         Err(failure) => Raced::alone(Err(failure)),
     };
     let failure = own.as_ref().and_then(|own| own.as_ref().err());
+    let mut reason = failure.map_or(Some(Trigger::Slow), Failure::trigger);
     if let (Some(live), Some(version)) = (&evidence, asked) {
         live.record(version, failure, start.elapsed());
+        // Callers did not ask to have a version tried on them that takes other requests.
+        reason = reason.or_else(|| live.refused(version, failure?));
     }
     if let Some(Ok(answer)) = &own {
         let rollout = evidence.as_ref().map(|live| &*live.saved.rollout.id);
@@ -180,16 +194,17 @@ pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result
             mirrored.send(app, &answer.outputs);
         }
     }
-    let reason = failure.map_or(Some(Trigger::Slow), Failure::trigger);
     let id = request.id.clone();
     let fallback = |mut answer: Answer, reason| {
         answer.fallback = Some(reason);
-        app.fallbacks.count(&found.name, reason, &answer);
+        let (reason, to) = (reason.word(), answer.served_by());
+        let hop = Hop::Answered { reason, to };
+        app.fallbacks.count(&found.name, hop);
         // A label may come back to it, but it says nothing of the rollout.
         app.rollouts.predictions.add(&found, None, &id, &answer);
         Ok(answer)
     };
-    let failure = match (own, other, reason) {
+    let mut failure = match (own, other, reason) {
         (_, Some(answer), Some(reason)) => return fallback(answer, reason),
         (Some(Err(failure)), _, Some(_)) if !is_last => failure,
         (Some(own), ..) => return own,
@@ -202,7 +217,13 @@ pub async fn infer(app: &Arc<App>, route: Route, mut request: Request) -> Result
         match tries.target(target, &mut request, is_last).await {
             Ok(answer) => return fallback(answer, first_reason),
             // A request that does not suit another model is no reason to give up on it.
-            Err(failure) => trigger = failure.trigger().unwrap_or(Trigger::Failed),
+            Err(other) => {
+                trigger = other.trigger().unwrap_or(Trigger::Failed);
+                // That the canary refuses it is nothing to tell if stable does too.
+                if failure.trigger().is_none() {
+                    failure = other;
+                }
+            }
         }
     }
     Err(failure)

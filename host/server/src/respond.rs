@@ -98,14 +98,16 @@ impl Answer {
     pub fn model(&self) -> Option<(&str, Option<String>)> {
         match &self.by {
             By::Version(ready) => Some((ready.model.as_str(), Some(ready.version.to_string()))),
-            By::Remote { model, version, .. } => Some((model, version.clone())),
+            By::Remote { model, version, .. } => {
+                Some((model.as_str(), version.map(|version| version.to_string())))
+            }
             By::Static => None,
         }
     }
 
     /// Says in headers who answered, and why it was not the one who was asked.
     pub fn tell(&self, headers: &mut HeaderMap) {
-        // One of this server has no character that a header could not have.
+        // A model's name has no character that a header could not have, nor has an address.
         if let Ok(served_by) = HeaderValue::try_from(self.served_by()) {
             headers.insert("modelet-served-by", served_by);
         }

@@ -62,6 +62,12 @@ impl Rollouts {
         self.state.get_or_try_init(open).await
     }
 
+    /// Adds to the audit log that somebody changed something of a model.
+    pub async fn note(&self, model: &ModelName, who: &str, what: &str) -> Result<(), StateError> {
+        let state = self.state().await?;
+        state.note(&fresh_id(), model, now(), who, what).await
+    }
+
     /// The rollout of a model, as far as this node knows.
     pub fn of(&self, model: &ModelName) -> Option<Arc<Live>> {
         self.known().get(model).cloned()

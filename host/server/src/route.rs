@@ -50,19 +50,26 @@ impl Route {
     pub fn new(app: &App, found: Found, asked: &Asked<'_>) -> Route {
         let header = |name: &str| asked.headers.get(name)?.to_str().ok();
         let named = asked.version.filter(|version| !version.is_empty());
-        match named.or_else(|| header(VERSION_HEADER)) {
+        let in_header = || header(VERSION_HEADER).filter(|version| !version.is_empty());
+        match named.or_else(in_header) {
             Some(version) => Route::pinned(found, version),
             None => Route::chosen(app, found, asked, header),
         }
     }
 
     fn pinned(found: Found, version: &str) -> Route {
+        let first = found.named(version);
+        let rollout = found.model().rollout.clone();
+        let evidence = rollout.filter(|live| {
+            let is_canary = |ready: &Arc<Ready>| ready.version == live.saved.rollout.canary;
+            live.counts_unweighted() && first.as_ref().is_ok_and(is_canary)
+        });
         Route {
-            first: found.named(version).map_err(Failure::from),
+            first: first.map_err(Failure::from),
             found,
             pinned: true,
             forwarded: false,
-            evidence: None,
+            evidence,
             mirror: None,
         }
     }
@@ -156,9 +163,13 @@ fn nobody(found: &Found, kept_away: bool) -> Failure {
             model: found.name.to_string(),
         };
     }
+    let spec = &found.model().spec;
+    let missing = match (spec.versions.default, spec.traffic.weights.is_empty()) {
+        (Some(version), true) => format!("version {version}, which is to answer, is not loaded"),
+        _ => "no version that has a weight is loaded".to_owned(),
+    };
     let reason = found.model().reason();
-    let reason = reason.unwrap_or("no version that has a weight is loaded");
-    found.not_ready(Some(reason)).into()
+    found.not_ready(Some(reason.unwrap_or(&missing))).into()
 }
 
 /// The number that decides between weights.

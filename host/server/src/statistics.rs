@@ -5,11 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use modelet_policy::fallback::Trigger;
 use modelet_policy::names::ModelName;
 use serde_json::{Value, json};
-
-use crate::request::Answer;
 
 /// How often something happened and how long it took in sum.
 #[derive(Debug, Default)]
@@ -38,26 +35,35 @@ impl Tally {
     }
 }
 
-/// How often somebody else answered than the version that was asked first.
+/// What was done for requests beside asking the version that they were routed to.
 #[derive(Debug, Default)]
 pub struct Fallbacks {
-    counts: Mutex<BTreeMap<Hop, u64>>,
+    counts: Mutex<BTreeMap<(ModelName, Hop), u64>>,
 }
 
-/// From which model, for what reason, to whom.
-pub type Hop = (ModelName, &'static str, String);
+/// A step away from the version that was asked first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hop {
+    /// Somebody else answered; `reason` is why the first did not.
+    Answered { reason: &'static str, to: String },
+    /// Somebody else was asked and failed; `reason` is why.
+    Failed { reason: &'static str, to: String },
+    /// The same target was asked again.
+    Retry,
+    /// Another was asked beside it.
+    Hedge,
+}
 
 impl Fallbacks {
-    pub fn count(&self, model: &ModelName, reason: Trigger, answer: &Answer) {
-        let hop = (model.clone(), reason.word(), answer.served_by());
-        *self.lock().entry(hop).or_default() += 1;
+    pub fn count(&self, model: &ModelName, hop: Hop) {
+        *self.lock().entry((model.clone(), hop)).or_default() += 1;
     }
 
-    pub fn all(&self) -> BTreeMap<Hop, u64> {
+    pub fn all(&self) -> BTreeMap<(ModelName, Hop), u64> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Hop, u64>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(ModelName, Hop), u64>> {
         // A number that is one too small is all that a panic could leave.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -85,6 +85,14 @@ impl Repository {
         self.root.join(model.as_str()).is_dir()
     }
 
+    /// Whether a model's folder has folders of versions.
+    pub fn has_versions(&self, model: &ModelName) -> bool {
+        let found = folders(&self.root.join(model.as_str())).unwrap_or_default();
+        found
+            .iter()
+            .any(|(_, name)| name.parse::<Version>().is_ok())
+    }
+
     /// The text of a model's `model.toml`; empty where there is none.
     pub fn read_spec(&self, model: &ModelName) -> Result<String, StoreError> {
         let path = self.root.join(model.as_str()).join(SPEC);
@@ -97,7 +105,8 @@ impl Repository {
     /// Replaces a model's `model.toml` in one step.
     pub fn write_spec(&self, model: &ModelName, text: &str) -> Result<(), StoreError> {
         let path = self.root.join(model.as_str()).join(SPEC);
-        let unfinished = path.with_extension("unfinished");
+        // Of this process: another that shares the folder writes another.
+        let unfinished = path.with_extension(format!("unfinished-{}", std::process::id()));
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(|source| StoreError::Write { path, source })

@@ -75,9 +75,14 @@ impl State {
                 .to_owned(),
             source,
         };
-        let options = AnyConnectOptions::from_str(url).map_err(wrong)?;
         let is_sqlite = url.starts_with("sqlite:");
         let in_memory = url == MEMORY;
+        // A file that is not there yet is made.
+        let made = match is_sqlite && !in_memory && !url.contains('?') {
+            true => format!("{url}?mode=rwc"),
+            false => url.to_owned(),
+        };
+        let options = AnyConnectOptions::from_str(&made).map_err(wrong)?;
         let pool = AnyPoolOptions::new()
             // A database in memory is gone with its connection.
             .max_connections(if in_memory { 1 } else { 4 })
@@ -95,13 +100,18 @@ impl State {
             })
             .connect_with(options)
             .await?;
-        sqlx::migrate!().run(&pool).await?;
+        migrate(&pool, is_sqlite).await?;
         Ok(State { pool, node })
     }
 
     /// The URL of a database in this file, which is created where it is missing.
     pub fn sqlite(path: &Path) -> String {
-        format!("sqlite://{}?mode=rwc", path.display())
+        let path = path.display().to_string();
+        let path = path
+            .replace('%', "%25")
+            .replace('?', "%3f")
+            .replace('#', "%23");
+        format!("sqlite://{path}?mode=rwc")
     }
 
     /// The URL of a database that is gone with the process.
@@ -247,11 +257,33 @@ impl State {
         Ok(all)
     }
 
-    /// The latest entries of the audit log, the newest first.
+    /// Adds to the audit log what is no change of a rollout.
+    pub async fn note(
+        &self,
+        id: &str,
+        model: &ModelName,
+        at: Millis,
+        who: &str,
+        what: &str,
+    ) -> Result<(), StateError> {
+        sqlx::query("INSERT INTO changes (id, model, at, who, what) VALUES ($1, $2, $3, $4, $5)")
+            .bind(id)
+            .bind(model.as_str())
+            .bind(at as i64)
+            .bind(who)
+            .bind(what)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The latest entries of the audit log, the newest first. Those that are no change of a rollout
+    /// have the revision 0.
     pub async fn history(&self, model: &ModelName, limit: u32) -> Result<Vec<Entry>, StateError> {
         let rows = sqlx::query(
-            "SELECT revision, at, who, what, evidence FROM audit WHERE model = $1 \
-             ORDER BY revision DESC LIMIT $2",
+            "SELECT revision, at, who, what, evidence FROM audit WHERE model = $1 UNION ALL \
+             SELECT 0, at, who, what, '{}' FROM changes WHERE model = $1 \
+             ORDER BY at DESC, revision DESC LIMIT $2",
         )
         .bind(model.as_str())
         .bind(i64::from(limit))
@@ -259,6 +291,19 @@ impl State {
         .await?;
         rows.iter().map(entry).collect()
     }
+}
+
+/// Postgres lets one process at a time do this. SQLite does not: of two that begin together one fails,
+/// and finds the tables there when it looks again.
+async fn migrate(pool: &AnyPool, is_sqlite: bool) -> Result<(), StateError> {
+    const TRIES: u32 = 20;
+    for _ in 1..TRIES {
+        match sqlx::migrate!().run(pool).await {
+            Err(_) if is_sqlite => tokio::time::sleep(Duration::from_millis(50)).await,
+            migrated => return Ok(migrated?),
+        }
+    }
+    Ok(sqlx::migrate!().run(pool).await?)
 }
 
 const MEMORY: &str = "sqlite::memory:";

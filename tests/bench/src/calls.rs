@@ -4,7 +4,6 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use modelet_builder::zeros;
 use modelet_protocol::{Dimension, Tensor};
 use modelet_runtime::{Config, Engine, Limits, Modelet};
 use wasmtime::Store;
@@ -83,7 +82,8 @@ fn calls(engine: &Engine, bench: &Bench, model: &Model) -> Result<(Duration, Dur
         engine.load(&component, limits)
     };
     let (fresh, reused) = (load(false)?, load(true)?);
-    let inputs = zeros(&fresh.facts().metadata.signature);
+    let zeros = fresh.facts().metadata.signature.zeros();
+    let inputs = zeros.context("the inputs are too large")?;
     let deadline = Instant::now() + Duration::from_secs(600);
     let call = |modelet: &Modelet| {
         modelet.infer(inputs.clone(), &[], deadline)?;

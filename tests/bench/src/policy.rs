@@ -150,6 +150,7 @@ impl Story {
             now,
             evidence: &self.evidence,
             is_ready: &|_| true,
+            sticky: false,
         });
     }
 }

@@ -114,13 +114,14 @@ impl Run {
         analysis: &Analysis,
         now: Millis,
         evidence: &Evidence,
-        stable: Version,
-        canary: Version,
+        (stable, canary): (Version, Version),
+        sticky: bool,
     ) {
         let of = Comparison {
             stable,
             canary,
             alpha: analysis.alpha / analysis.metrics.len().max(1) as f64,
+            sticky,
         };
         for (run, metric) in self.metrics.iter_mut().zip(&analysis.metrics) {
             if run.phase == RunPhase::Running && now >= run.next_at {
@@ -215,7 +216,10 @@ impl Metric {
             Some(condition) => condition.holds(&finding.names()),
             None => Ok(otherwise),
         };
-        if finding.mismatch {
+        // Rates are compared all the same, for callers must not suffer from it.
+        let is_rate = matches!(self.measure, Measure::ErrorRate | Measure::InvalidOutputs);
+        let is_bad = is_rate && self.failure.is_none() && finding.worse;
+        if finding.mismatch && !is_bad {
             return Measurement::Inconclusive("requests were not shared out as the weights say");
         }
         // A condition of the user's own wants data too; what is shown to be worse has enough.

@@ -8,10 +8,20 @@ use crate::names::Version;
 use crate::routing::WHOLE;
 use crate::statistics::histogram::Histogram;
 use crate::statistics::moments::Moments;
-use crate::statistics::sequential::{Failures, more_failures, other_probability};
+use crate::statistics::sequential::{Failures, more_failures, other_probability, probability};
 
 /// The requests were not shared out as they should have been, with this certainty.
 const MISMATCH_ALPHA: f64 = 0.001;
+
+/// Of the false alarms that are allowed, the part for requests that were not shared out at random.
+const UNSHARED_PART: f64 = 0.2;
+
+/// A stable version that answered fewer requests before the canary got all of them will not become
+/// known any better...
+const STABLE_MINIMUM: u64 = 50;
+
+/// ...and is taken to fail on no more than this share of them.
+const ASSUMED_RATE: f64 = 0.05;
 
 /// Fewer numbers than this say nothing of a mean.
 const MEAN_MINIMUM: u64 = 100;
@@ -72,6 +82,9 @@ pub struct Comparison {
     pub canary: Version,
     /// The probability of a false alarm that is allowed, over all looks together.
     pub alpha: f64,
+    /// Whether callers keep their version. Some call more often than others, so that the weights say
+    /// how many callers a version has, and not how many requests.
+    pub sticky: bool,
 }
 
 impl Measure {
@@ -87,7 +100,7 @@ impl Measure {
             Measure::Reward { tolerance } => reward(evidence, of, tolerance),
         };
         Finding {
-            mismatch: mismatch(evidence),
+            mismatch: !of.sticky && mismatch(evidence),
             ..finding
         }
     }
@@ -96,7 +109,9 @@ impl Measure {
 fn share(evidence: &Evidence, of: Comparison, bad: impl Fn(&Counts) -> u64) -> Finding {
     let (stable, canary) = evidence.totals();
     let rate = |counts: &Counts| bad(counts) as f64 / counts.requests.max(1) as f64;
-    let failures = two_sided(evidence).map(|(share, split)| Failures {
+    let is_random = !of.sticky && !mismatch(evidence);
+    let random = two_sided(evidence).filter(|_| is_random);
+    let failures = random.clone().map(|(share, split)| Failures {
         share,
         stable: bad(&split.stable),
         canary: bad(&split.canary),
@@ -106,15 +121,37 @@ fn share(evidence: &Evidence, of: Comparison, bad: impl Fn(&Counts) -> u64) -> F
         stable: split.canary,
         canary: split.stable,
     });
-    let limit = libm::log(1.0 / of.alpha);
+    let mut unshared = (bad(&canary), canary.requests);
+    for (_, split) in random {
+        unshared.0 -= bad(&split.canary);
+        unshared.1 -= split.canary.requests;
+    }
+    let alpha = of.alpha * UNSHARED_PART;
+    let limit = libm::log(1.0 / (of.alpha - alpha));
+    let took_all = evidence.splits.contains_key(&WHOLE);
     Finding {
         stable: rate(&stable),
         canary: rate(&canary),
         requests: canary.requests,
-        worse: more_failures(failures) >= limit,
+        worse: more_failures(failures) >= limit
+            || is_higher(unshared, (bad(&stable), stable.requests), alpha, took_all),
         better: more_failures(swapped) >= limit,
         ..Finding::default()
     }
+}
+
+/// Whether events of the canary's requests, of which it is not known that they were shared out at
+/// random, are likelier than those of stable's: two intervals that do not meet. Events come with
+/// the number of requests.
+fn is_higher(canary: (u64, u64), stable: (u64, u64), alpha: f64, took_all: bool) -> bool {
+    if canary.0 == 0 {
+        return false;
+    }
+    let upper = match took_all && stable.1 < STABLE_MINIMUM {
+        true => ASSUMED_RATE,
+        false => probability(stable.0, stable.1, alpha / 2.0).1,
+    };
+    probability(canary.0, canary.1, alpha / 2.0).0 > upper
 }
 
 /// The splits in which both versions took part, with the canary's share.

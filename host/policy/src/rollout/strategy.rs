@@ -106,6 +106,7 @@ struct TypedPause {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct TypedBlueGreen {
+    mirror: Option<f64>,
     pre_promotion_analysis: Option<TypedAnalysis>,
     post_promotion_analysis: Option<TypedAnalysis>,
     auto_promotion_enabled: Option<bool>,
@@ -237,7 +238,11 @@ impl Reader<'_> {
         let mut steps = Vec::new();
         if let Some(analysis) = typed.pre_promotion_analysis {
             let key = "strategy.blueGreen.prePromotionAnalysis";
-            steps.push(Step::Analysis(self.required(key, analysis)));
+            let analysis = Step::Analysis(self.required(key, analysis));
+            // Not everybody has callers that ask for the preview.
+            let mirror = typed.mirror.unwrap_or(10.0);
+            let mirror = Step::SetMirror(self.parts("strategy.blueGreen.mirror", mirror));
+            steps.extend([mirror, analysis, Step::SetMirror(0)]);
         }
         match (typed.auto_promotion_enabled, typed.auto_promotion_seconds) {
             (Some(false), None) => steps.push(Step::Pause(None)),

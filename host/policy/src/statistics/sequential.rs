@@ -62,6 +62,31 @@ pub fn plausible(of: u64, probability: f64, alpha: f64) -> (u64, u64) {
     (least, most)
 }
 
+/// Where the probability of an event lies that happened `hits` times in `of`, with a probability of
+/// `1 - alpha` at all times together. The same test, inverted.
+pub fn probability(hits: u64, of: u64, alpha: f64) -> (f64, f64) {
+    const WEIGHT: f64 = 10.0;
+    const EDGE: f64 = 1e-9;
+    let limit = libm::log(1.0 / alpha);
+    let is_plausible = |p: f64| other_probability(hits, of, p, WEIGHT) < limit;
+    let found = (hits as f64 / of.max(1) as f64).clamp(EDGE, 1.0 - EDGE);
+    let towards = |end: f64| {
+        if is_plausible(end) {
+            return end;
+        }
+        let (mut inside, mut outside) = (found, end);
+        for _ in 0..40 {
+            let middle = (inside + outside) / 2.0;
+            match is_plausible(middle) {
+                true => inside = middle,
+                false => outside = middle,
+            }
+        }
+        inside
+    };
+    (towards(EDGE), towards(1.0 - EDGE))
+}
+
 /// The last number from `inside` towards `end` for which `holds`, by bisection.
 fn boundary(inside: u64, end: u64, holds: impl Fn(u64) -> bool) -> u64 {
     if holds(end) {
@@ -122,6 +147,18 @@ mod tests {
         assert!(other_probability(90, 100, 0.5, 10.0) > 20.0);
         assert!(other_probability(10, 100, 0.5, 10.0) > 20.0);
         assert!(other_probability(0, 0, 0.5, 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_probability_is_known_better_the_more_was_seen() {
+        let (low, high) = probability(0, 0, 0.05);
+        assert!(low < 0.01 && high > 0.99, "nothing is known: {low} {high}");
+        let (low, high) = probability(5, 10, 0.05);
+        assert!((0.05..0.2).contains(&low) && (0.8..0.95).contains(&high));
+        let (low, high) = probability(500, 1000, 0.05);
+        assert!((0.4..0.47).contains(&low) && (0.53..0.6).contains(&high));
+        let (low, high) = probability(0, 1000, 0.05);
+        assert!(low < 1e-6 && high < 0.02, "{low} {high}");
     }
 
     #[test]

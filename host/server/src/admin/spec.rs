@@ -13,7 +13,7 @@ use modelet_policy::spec::ModelSpec;
 
 use super::access::Who;
 use super::{Refusal, seen, tagged};
-use crate::app::App;
+use crate::app::{App, suits};
 use crate::respond::error;
 
 /// The text of a model's `model.toml`.
@@ -50,32 +50,59 @@ pub async fn write(
         Ok(seen) => seen.unwrap_or_default(),
         Err(refusal) => return refusal.into_response(),
     };
-    let written = tokio::task::spawn_blocking(move || {
-        let name = named(&app, &model)?;
-        if let Err(errors) = ModelSpec::parse(&text) {
-            let (status, errors) = (StatusCode::BAD_REQUEST, errors.0);
-            return Err(Refusal { status, errors });
-        }
-        if tag(&app.read_spec(&name)?) != seen {
-            let text = "model.toml was changed by somebody else; look again";
-            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, text));
-        }
-        app.write_spec(&name, &text)?;
-        tracing::info!(model = %name, who, "model.toml was replaced");
-        app.refresh();
-        Ok(text)
-    });
-    match written.await {
-        Ok(Ok(text)) => show(text),
-        Ok(Err(refusal)) => refusal.into_response(),
-        Err(_) => error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the spec was not written",
-        ),
+    match replace(&app, &model, who, seen, text).await {
+        Ok(text) => show(text),
+        Err(refusal) => refusal.into_response(),
     }
 }
 
+async fn replace(
+    app: &Arc<App>,
+    model: &str,
+    who: String,
+    seen: String,
+    text: String,
+) -> Result<String, Refusal> {
+    let name = named(app, model)?;
+    app.check_spec(&name, &text)?;
+    // From the look to the write nobody else of this server comes between.
+    let _writing = app.writing_specs.lock().await;
+    let before = app.read_spec(&name)?;
+    if tag(&before) != seen {
+        let text = "model.toml was changed by somebody else; look again";
+        return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, text));
+    }
+    let what = format!("replaced model.toml {seen} by {}", tag(&text));
+    app.rollouts.note(&name, &who, &what).await?;
+    tracing::info!(model = %name, who, what, "the spec was changed");
+    let app = app.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        app.write_spec(&name, &text)?;
+        app.refresh();
+        Ok(text)
+    });
+    let lost = |_| {
+        Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the spec was not written",
+        )
+    };
+    written.await.map_err(lost)?
+}
+
 impl App {
+    /// Everything that is wrong with a spec.
+    fn check_spec(&self, model: &ModelName, text: &str) -> Result<(), Refusal> {
+        let refused = |errors| Refusal {
+            status: StatusCode::BAD_REQUEST,
+            errors,
+        };
+        let spec = ModelSpec::parse(text).map_err(|errors| refused(errors.0))?;
+        let repository = self.repository_of(model).ok_or_else(no_repository)?;
+        let suits = suits(spec, repository.has_versions(model));
+        suits.map(drop).map_err(|error| refused(vec![error]))
+    }
+
     fn read_spec(&self, model: &ModelName) -> Result<String, Refusal> {
         let repository = self.repository_of(model).ok_or_else(no_repository)?;
         let read = repository.read_spec(model);

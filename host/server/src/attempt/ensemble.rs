@@ -9,7 +9,7 @@ use modelet_policy::ensemble::{self, Combine, Member};
 use modelet_policy::guard::Confidence;
 use modelet_protocol::{Signature, Tensor};
 
-use super::{Called, Candidate, attempt, with_numbers};
+use super::{Called, Candidate, attempt, keep, with_numbers};
 use crate::app::App;
 use crate::registry::{Models, Work};
 use crate::request::{Answer, Failure, Request};
@@ -40,14 +40,15 @@ impl Ensemble {
             Combine::Cascade(confidence) => self.ask_in_turn(app, &request, confidence).await?,
             _ => self.ask_all(app, &request).await?,
         };
-        let outputs = match &self.spec.combine {
+        let mut outputs = match &self.spec.combine {
             Combine::Stacking(combiner) => {
                 return self.ask_combiner(app, combiner, &told, &request).await;
             }
             Combine::Cascade(_) => self.last(&told),
             Combine::Average | Combine::Vote => combine::outputs(&self.signature, &told)?,
         };
-        Ok(called(wanted(outputs, &request), told))
+        keep(&mut outputs, &request.outputs);
+        Ok(called(outputs, told))
     }
 
     /// All members at one time.
@@ -142,13 +143,6 @@ fn all_outputs(request: &Request) -> Request {
         outputs: Vec::new(),
         ..request.clone()
     }
-}
-
-fn wanted(mut outputs: Vec<Tensor>, request: &Request) -> Vec<Tensor> {
-    if !request.outputs.is_empty() {
-        outputs.retain(|output| request.outputs.contains(&output.name));
-    }
-    outputs
 }
 
 /// Boxed: an attempt at an ensemble is made of attempts at its members.

@@ -10,6 +10,7 @@ use modelet_policy::fallback::{Plan, Trigger};
 use super::tries::Tries;
 use crate::registry::Ready;
 use crate::request::{Answer, Failure, Request};
+use crate::statistics::Hop;
 
 /// What became of the version that was asked, and of the one that was asked beside it.
 pub struct Raced {
@@ -43,7 +44,7 @@ pub async fn race(
         return Raced::alone(own);
     }
     let left = tries.left(request);
-    let target = match tries.may_spend() {
+    let target = match plan.has_more() && tries.may_spend(Hop::Hedge) {
         true => plan.next(Trigger::Slow, left),
         false => None,
     };

@@ -16,7 +16,9 @@ use modelet_policy::breaker::Limits;
 use modelet_policy::fallback::Remote;
 use modelet_policy::names::ModelName;
 use modelet_protocol::rest::metadata::ErrorBody;
-use modelet_protocol::rest::{Encoded, HEADER_LENGTH, decode_response, encode_request};
+use modelet_protocol::rest::{
+    Encoded, HEADER_LENGTH, InferResponse, decode_response, encode_request,
+};
 
 use super::breaker::Breaker;
 use crate::app::App;
@@ -92,7 +94,16 @@ impl Remotes {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, app.config.body_bytes).collect().await;
         let body = body.map_err(|error| Reason::Trouble(error.to_string()))?;
-        answer(remote, head.status, &head.headers, &body.to_bytes())
+        let answered = outputs(head.status, &head.headers, &body.to_bytes())?;
+        let (_, host) = remote.url.split_once("://").unwrap_or_default();
+        // What it says of itself is only believed as far as it is a version.
+        let version = answered.model_version.and_then(|text| text.parse().ok());
+        let by = By::Remote {
+            host: host.to_owned(),
+            model: model.clone(),
+            version: version.or(remote.version),
+        };
+        Ok(Answer::new(answered.outputs, by))
     }
 
     fn client(&self) -> Result<Http, Reason> {
@@ -161,12 +172,7 @@ fn post(url: &str, body: Encoded) -> Result<HttpRequest<Full<Bytes>>, Reason> {
     Ok(request)
 }
 
-fn answer(
-    remote: &Remote,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Answer, Reason> {
+fn outputs(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<InferResponse, Reason> {
     if !status.is_success() {
         let said = serde_json::from_slice(body).map(|body: ErrorBody| body.error);
         let text = format!("{status}: {}", said.unwrap_or_default());
@@ -182,12 +188,5 @@ fn answer(
         Some(length) => decode_response(body, length),
         None => decode_response(body, None),
     };
-    let decoded = decoded.map_err(|error| Reason::Trouble(error.to_string()))?;
-    let (_, host) = remote.url.split_once("://").unwrap_or_default();
-    let by = By::Remote {
-        host: host.to_owned(),
-        model: decoded.model_name,
-        version: decoded.model_version,
-    };
-    Ok(Answer::new(decoded.outputs, by))
+    decoded.map_err(|error| Reason::Trouble(error.to_string()))
 }

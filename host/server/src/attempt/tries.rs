@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::registry::{Found, Ready};
 use crate::request::{Answer, Failure, Request};
 use crate::route;
+use crate::statistics::Hop;
 
 /// The tries of one request.
 pub struct Tries<'a> {
@@ -71,6 +72,13 @@ impl<'a> Tries<'a> {
         let mut number = 0;
         loop {
             let answer = self.once(target, request, is_last).await;
+            if let Err(failure) = &answer {
+                let reason = failure.trigger().unwrap_or(Trigger::Failed).word();
+                let to = target.name(&self.found.name);
+                let model = &self.found.name;
+                tracing::warn!(%model, to, error = %failure, "a fallback failed too");
+                self.count(Hop::Failed { reason, to });
+            }
             number += 1;
             match self.delay(&answer, number, request) {
                 Some(delay) => tokio::time::sleep(delay).await,
@@ -112,13 +120,21 @@ impl<'a> Tries<'a> {
             .filter(|trigger| Trigger::may_pass(*trigger))?;
         let retry = &self.spec().fallback.retry;
         let delay = retry.delay(number, &request.id, self.left(request))?;
-        self.may_spend().then_some(delay)
+        self.may_spend(Hop::Retry).then_some(delay)
     }
 
-    /// Takes one more call out of the model's budget.
-    pub fn may_spend(&self) -> bool {
+    /// Takes one more call, for a retry or a hedge, out of the model's budget.
+    pub fn may_spend(&self, hop: Hop) -> bool {
         let share = self.spec().fallback.retry.budget;
-        self.found.model().budget().spend(self.app.now(), share)
+        let may = self.found.model().budget().spend(self.app.now(), share);
+        if may {
+            self.count(hop);
+        }
+        may
+    }
+
+    fn count(&self, hop: Hop) {
+        self.app.fallbacks.count(&self.found.name, hop);
     }
 
     fn has_budget(&self) -> bool {

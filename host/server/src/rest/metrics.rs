@@ -15,6 +15,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 use crate::app::App;
 use crate::registry::Ready;
 use crate::respond::error;
+use crate::statistics::Hop;
 
 /// A counter: its name, its meaning, and how to read it.
 type Reading = (&'static str, &'static str, fn(&Ready) -> u64);
@@ -109,7 +110,7 @@ fn families(app: &App) -> Vec<MetricFamily> {
         MetricType::GAUGE,
         breakers.collect(),
     ));
-    families.push(fallbacks(app));
+    families.extend(fallbacks(app));
     families.push(states(app));
     families.extend(rollouts(app));
     // A family without a metric cannot be written.
@@ -117,22 +118,48 @@ fn families(app: &App) -> Vec<MetricFamily> {
     families
 }
 
-fn fallbacks(app: &App) -> MetricFamily {
-    let hops = app.fallbacks.all().into_iter();
-    let metrics = hops.map(|((model, reason, to), count)| {
-        let labels = vec![
-            label("model", model.as_str()),
-            label("reason", reason),
-            label("to", &to),
-        ];
-        counter(labels, count)
-    });
-    family(
-        "modelet_fallbacks",
-        "Requests that somebody else answered than the version asked first",
-        MetricType::COUNTER,
-        metrics.collect(),
-    )
+fn fallbacks(app: &App) -> [MetricFamily; 4] {
+    let (mut answered, mut failed) = (Vec::new(), Vec::new());
+    let (mut retries, mut hedges) = (Vec::new(), Vec::new());
+    for ((model, hop), count) in app.fallbacks.all() {
+        let of = |reason, to: &str| {
+            vec![
+                label("model", model.as_str()),
+                label("reason", reason),
+                label("to", to),
+            ]
+        };
+        let alone = || vec![label("model", model.as_str())];
+        match hop {
+            Hop::Answered { reason, to } => answered.push(counter(of(reason, &to), count)),
+            Hop::Failed { reason, to } => failed.push(counter(of(reason, &to), count)),
+            Hop::Retry => retries.push(counter(alone(), count)),
+            Hop::Hedge => hedges.push(counter(alone(), count)),
+        }
+    }
+    let counters = |name, meaning, metrics| family(name, meaning, MetricType::COUNTER, metrics);
+    [
+        counters(
+            "modelet_fallbacks",
+            "Requests that somebody else answered than the version asked first",
+            answered,
+        ),
+        counters(
+            "modelet_fallback_failures",
+            "Times that somebody else was asked and failed too",
+            failed,
+        ),
+        counters(
+            "modelet_retries",
+            "Times that the same target was asked again",
+            retries,
+        ),
+        counters(
+            "modelet_hedges",
+            "Times that another was asked beside a version that took long",
+            hedges,
+        ),
+    ]
 }
 
 fn rollouts(app: &App) -> Vec<MetricFamily> {

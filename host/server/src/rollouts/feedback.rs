@@ -7,11 +7,15 @@ use modelet_policy::feedback::{self, Feedback};
 use modelet_policy::rollout::Millis;
 use modelet_protocol::{Datatype, Tensor};
 use modelet_store::{Joined, Prediction, State, StateError};
+use sha2::{Digest as _, Sha256};
 
 use super::now;
 use crate::app::App;
 use crate::registry::Found;
 use crate::request::Answer;
+
+/// In bytes of an id, and in characters of a prediction.
+const LONGEST_KEY: usize = 256;
 
 /// Answers that wait to be written down; more are forgotten, and counted.
 const WAITING: usize = 10_000;
@@ -71,7 +75,7 @@ impl Predictions {
         }
         waiting.push(Prediction {
             model: found.name.clone(),
-            id: id.to_owned(),
+            id: key(id),
             rollout: rollout.unwrap_or_default().to_owned(),
             version: ready.version,
             at: now(),
@@ -115,7 +119,7 @@ impl Predictions {
         id: &str,
         said: &Said,
     ) -> Result<Became, StateError> {
-        let became = match state.prediction(&found.name, id).await? {
+        let became = match state.prediction(&found.name, &key(id)).await? {
             None => Became::Unknown,
             Some(prediction) => {
                 let reward = match said {
@@ -146,6 +150,14 @@ impl Predictions {
     }
 }
 
+/// An id as a database can keep it: one that is long or has a NUL is known by its digest.
+fn key(id: &str) -> String {
+    match id.len() > LONGEST_KEY || id.contains('\0') {
+        true => format!("sha256:{:x}", Sha256::digest(id)),
+        false => id.to_owned(),
+    }
+}
+
 /// The first row of the output that labels are compared with.
 fn prediction(spec: &Feedback, outputs: &[Tensor]) -> String {
     let output = match &spec.output {
@@ -157,7 +169,9 @@ fn prediction(spec: &Feedback, outputs: &[Tensor]) -> String {
     };
     if output.datatype == Datatype::Bytes {
         let first = output.bytes_elements().next().unwrap_or_default();
-        return String::from_utf8_lossy(first).into_owned();
+        // No database takes a NUL, and no label is that long.
+        let text = String::from_utf8_lossy(first).replace('\0', "\u{fffd}");
+        return text.chars().take(LONGEST_KEY).collect();
     }
     let columns = match output.shape.as_slice() {
         [_, rest @ ..] => rest.iter().product::<u64>().max(1) as usize,
@@ -165,4 +179,22 @@ fn prediction(spec: &Feedback, outputs: &[Tensor]) -> String {
     };
     let numbers = output.numbers().unwrap_or_default();
     feedback::class(numbers.get(..columns).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_one_that_a_database_can_keep() {
+        assert_eq!(key("flower-7"), "flower-7");
+        for odd in ["a\0b", &"x".repeat(12_000)] {
+            let key = key(odd);
+            assert!(
+                key.starts_with("sha256:") && key.len() < LONGEST_KEY,
+                "{key}"
+            );
+        }
+        assert_ne!(key("a\0b"), key("a\0c"));
+    }
 }

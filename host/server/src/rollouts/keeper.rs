@@ -51,7 +51,8 @@ async fn work(app: &App) -> Result<(), StateError> {
     look(app).await?;
     let state = app.rollouts.state().await?;
     begin(app, state).await?;
-    app.rollouts.predictions.flush(app, state).await?;
+    // What came back must not keep rollouts from going on.
+    let flushed = app.rollouts.predictions.flush(app, state).await;
     for live in app.rollouts.all().into_values() {
         if !live.saved.rollout.is_active() {
             continue;
@@ -65,12 +66,16 @@ async fn work(app: &App) -> Result<(), StateError> {
             advance(app, state, saved).await?;
         }
     }
-    Ok(())
+    flushed
 }
 
 /// Declares the version that answers now to be the stable one of a model that has a strategy, so that
 /// versions that are added later wait until they are rolled out.
 async fn begin(app: &App, state: &State) -> Result<(), StateError> {
+    // Before all have had their chance to load, any could seem to be the highest.
+    if !app.is_ready() {
+        return Ok(());
+    }
     for (model, entry) in app.registry.snapshot().iter() {
         let strategy = entry.declared.strategy.clone();
         let Some(strategy) = strategy.filter(|_| entry.rollout.is_none()) else {
@@ -175,10 +180,12 @@ pub fn with_seen<T>(
         let ready = found.and_then(|found| found.ready(version));
         ready.is_ok_and(|ready| readiness::check(app, &ready))
     };
+    let found = app.registry.find(saved.model.as_str());
     look(&Seen {
         now: now(),
         evidence,
         is_ready: &is_ready,
+        sticky: found.is_ok_and(|found| found.model().spec.traffic.sticky.is_some()),
     })
 }
 

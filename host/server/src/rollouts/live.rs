@@ -50,6 +50,20 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Whether the canary refused a request; then others are asked.
+    pub fn refused(&self, version: Version, failure: &Failure) -> Option<Trigger> {
+        judged(failure).filter(|_| version == self.saved.rollout.canary)
+    }
+
+    /// Whether requests by name or by mirror are evidence: only where the weights send the canary none
+    /// are they not mixed with those.
+    pub fn counts_unweighted(&self) -> bool {
+        let rollout = &self.saved.rollout;
+        rollout.is_active() && rollout.weight == 0 && rollout.arms.is_empty()
+    }
+}
+
 /// What a failure says of the version; `None` for what it says nothing of.
 fn judged(failure: &Failure) -> Option<Trigger> {
     match failure {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use modelet_protocol::{Datatype, Tensor};
 
-use super::live::Seen;
+use super::live::Live;
 use crate::app::App;
 use crate::attempt::{self, Candidate};
 use crate::request::{Failure, Request};
@@ -14,7 +15,7 @@ use crate::request::{Failure, Request};
 pub struct Mirrored {
     pub candidate: Candidate,
     pub request: Request,
-    pub seen: Arc<Seen>,
+    pub live: Arc<Live>,
 }
 
 impl Mirrored {
@@ -30,9 +31,13 @@ impl Mirrored {
             let Mirrored {
                 candidate,
                 mut request,
-                seen,
+                live,
             } = self;
+            let (version, start) = (candidate.ready.version, Instant::now());
             let other = attempt::attempt(&app, candidate, &mut request, true).await;
+            if live.counts_unweighted() {
+                live.record(version, other.as_ref().err(), start.elapsed());
+            }
             let distance = match &other {
                 Ok(other) => Some(distance(&answer, &other.outputs)),
                 // Where there is no place for it, nothing is learnt of the version.
@@ -40,7 +45,8 @@ impl Mirrored {
                 Err(_) => Some(1.0),
             };
             if let Some(distance) = distance {
-                seen.change(|evidence| evidence.disagreement.add(distance));
+                live.seen
+                    .change(|evidence| evidence.disagreement.add(distance));
             }
             drop(place);
         });

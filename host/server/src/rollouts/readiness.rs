@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use modelet_protocol::{Dimension, Signature, Tensor};
 use modelet_runtime::InferError;
 
 use crate::app::App;
@@ -82,8 +81,12 @@ fn ask(ready: &Ready, timeout: Duration) {
         // It has one version, which nothing is rolled out to; its members have their own readiness.
         Work::Ensemble(_) => return ready.readiness.set(true),
     };
-    let inputs = zeros(ready.signature());
-    let answer = modelet.infer(inputs, &[], Instant::now() + timeout);
+    let answer = match ready.signature().zeros() {
+        Some(inputs) => modelet.infer(inputs, &[], Instant::now() + timeout),
+        None => Err(InferError::InvalidInput(
+            "its inputs are too large".to_owned(),
+        )),
+    };
     let passed = match answer {
         // Not every model knows what to do with zeros; it is there and says so.
         Ok(_) | Err(InferError::InvalidInput(_) | InferError::ModelFailed(_)) => true,
@@ -94,25 +97,4 @@ fn ask(ready: &Ready, timeout: Duration) {
         }
     };
     ready.readiness.set(passed);
-}
-
-/// Inputs of the smallest shapes that a signature allows.
-fn zeros(signature: &Signature) -> Vec<Tensor> {
-    let input = |spec: &modelet_protocol::TensorSpec| {
-        let size = |dimension: &Dimension| match dimension {
-            Dimension::Fixed(size) => *size,
-            Dimension::Symbolic(_) => 1,
-        };
-        let shape: Vec<u64> = spec.shape.iter().map(size).collect();
-        let count = shape.iter().product::<u64>() as usize;
-        // An empty text is its length, which is zero.
-        let size = spec.datatype.size_bytes().unwrap_or(4);
-        Tensor {
-            name: spec.name.clone(),
-            datatype: spec.datatype,
-            shape,
-            data: vec![0; count * size],
-        }
-    };
-    signature.inputs.iter().map(input).collect()
 }

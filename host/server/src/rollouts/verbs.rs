@@ -59,6 +59,10 @@ pub enum ChangeError {
 impl Change {
     /// Changes it in the database and, at once, on this node.
     pub async fn carry_out(self, app: &App) -> Result<Saved, ChangeError> {
+        if let Verb::Start { .. } = self.verb {
+            // A version that was put there a moment ago is the one that is meant.
+            tokio::task::block_in_place(|| app.refresh());
+        }
         let found = app.registry.find(&self.model)?;
         let state = app.rollouts.state().await?;
         let saved = state.rollout(&found.name).await?;

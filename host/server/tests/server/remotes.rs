@@ -86,6 +86,8 @@ fn a_server_that_hangs_costs_its_time_and_then_is_not_asked() {
     for _ in 0..5 {
         assert!(timed() >= Duration::from_millis(100));
     }
+    let metrics = served.get("/metrics").text();
+    assert!(metrics.contains("modelet_fallback_failures"), "{metrics}");
     let quickest = (0..5).map(|_| timed()).min().unwrap();
     assert!(quickest < Duration::from_millis(100), "{quickest:?}");
 }

@@ -293,6 +293,112 @@ fn a_version_that_is_deleted_while_it_is_rolled_out_is_covered() {
 }
 
 #[test]
+fn a_canary_that_refuses_what_stable_takes_is_covered_and_aborted() {
+    // Without a chain of its own.
+    let spec = "[strategy.canary]\nsteps = [{ setWeight = 30 }, { pause = {} }]";
+    let story = Story::begin(Behaviour::Echo, spec);
+    let other = vector("m", Datatype::Int64, Behaviour::Echo);
+    story.served.put("m/2/model.wasm", &other);
+    story.served.app.refresh();
+    story.start();
+    story.ask_until("Degraded");
+    story.check_all_by("m/1");
+}
+
+#[test]
+fn what_is_wrong_for_stable_too_is_told_by_stable() {
+    let spec = canary("{ setWeight = 50 }, { pause = {} }");
+    let story = Story::begin(Behaviour::Echo, &spec);
+    story.start();
+    wait_for("the pause", || story.phase() == "Paused");
+    let wrong = r#"{"inputs":[{"name":"y","datatype":"FP32","shape":[1],"data":[1]}]}"#;
+    for _ in 0..20 {
+        story
+            .served
+            .post(INFER, wrong)
+            .check_error(400, "no input `y`");
+    }
+}
+
+#[test]
+fn a_canary_with_all_requests_is_still_judged() {
+    let spec = "[strategy.blueGreen.postPromotionAnalysis]\n\
+                metrics = [{ metric = \"error-rate\", interval = \"1s\", count = 1000 }]";
+    let story = Story::begin(Behaviour::TrapUnlessZero, spec);
+    story.start();
+    story.ask_until("Degraded");
+    story.check_all_by("m/1");
+}
+
+#[test]
+fn a_preview_is_analysed_before_anybody_sees_it() {
+    let spec = "[strategy.blueGreen]\nmirror = 100\n[strategy.blueGreen.prePromotionAnalysis]\n\
+                metrics = [{ metric = \"error-rate\" }]";
+    let story = Story::begin(Behaviour::Echo, spec);
+    story.start();
+    wait_for("version 2", || story.ask() == "m/2");
+    let story = Story::begin(Behaviour::TrapUnlessZero, spec);
+    story.start();
+    wait_for("the abort", || {
+        assert_eq!(story.ask(), "m/1");
+        story.phase() == "Degraded"
+    });
+}
+
+#[test]
+fn a_version_that_a_rollout_needs_is_served_whatever_the_spec_says() {
+    let spec = canary("{ setWeight = 20 }, { pause = {} }");
+    let story = Story::begin(Behaviour::Echo, &spec);
+    story.start();
+    wait_for("the pause", || story.phase() == "Paused");
+    let latest = format!("versions.serve = \"latest\"\n{spec}");
+    story.served.put("m/model.toml", latest.as_bytes());
+    story.served.app.refresh();
+    let stable = (0..50).filter(|_| story.ask() == "m/1").count();
+    assert!(stable > 25, "{stable}");
+}
+
+#[test]
+fn an_aborted_version_gets_nothing_after_a_restart_without_a_spec() {
+    let state = tempfile::tempdir().unwrap();
+    let config = || Config {
+        state: format!("sqlite:{}/state.sqlite", state.path().display()),
+        ..config()
+    };
+    let story = Story::with_config(config(), Behaviour::Echo, "");
+    let strategy = json!({"canary": {"steps": [{"setWeight": 20}, {"pause": {}}]}});
+    let started = story.change(ROLLOUT, &json!({"version": 2, "strategy": strategy}));
+    assert_eq!(started.status, 200, "{}", started.text());
+    story.verb("abort");
+    story.check_all_by("m/1");
+    drop(story);
+    let served = Served::unloaded(config(), &[("m", modelet(Behaviour::Echo))]);
+    served.put("m/2/model.wasm", &modelet(Behaviour::Echo));
+    wait_for("a ready server", || served.app.is_ready());
+    served.app.refresh();
+    let asked = AtomicU64::new(0);
+    Story { served, asked }.check_all_by("m/1");
+}
+
+#[test]
+fn the_highest_version_is_stable_at_first_however_they_load() {
+    let versions = ["1", "2", "3"];
+    let served = Served::start(config(), &[]);
+    for version in versions {
+        served.put(
+            &format!("m/{version}/model.wasm"),
+            &modelet(Behaviour::Echo),
+        );
+    }
+    served.put("m/model.toml", canary("{ setWeight = 20 }").as_bytes());
+    served.app.refresh();
+    let asked = AtomicU64::new(0);
+    let story = Story { served, asked };
+    wait_for("a stable version", || story.phase() == "Healthy");
+    assert_eq!(story.view()["stable"], 3);
+}
+
+#[test]
 fn a_rollout_goes_on_where_it_was_after_a_restart() {
     let state = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/state.sqlite?mode=rwc", state.path().display());
@@ -385,9 +491,47 @@ fn a_spec_that_is_wrong_is_refused_and_what_ran_goes_on() {
     let wrong = put(tag, "limits.concurrency = 0\nversions.serve = []\n");
     assert_eq!(wrong.json()["errors"].as_array().unwrap().len(), 2);
     story.check_all_by("m/1");
+    put(tag, "fallback.chain = [{ static = \"flower\" }]").check_error(400, "static outputs");
+    let ensemble = "[ensemble]\ncombine = \"vote\"\nmembers = [{ model = \"a\" }]";
+    put(tag, ensemble).check_error(400, "no versions of its own");
     assert_eq!(put(tag, "versions.default = 2\n").status, 200);
     story.check_all_by("m/2");
     put(tag, "").check_error(412, "somebody else");
+    let history = story
+        .served
+        .admin("GET", "/admin/v1/models/m/history", &[], b"");
+    let latest = &history.json()[0];
+    assert_eq!(latest["who"], "local");
+    assert!(
+        latest["what"]
+            .as_str()
+            .unwrap()
+            .contains("replaced model.toml"),
+        "{latest}"
+    );
+}
+
+#[test]
+fn of_many_who_replace_a_spec_at_one_time_one_does() {
+    let story = Story::begin(Behaviour::Echo, "versions.default = 1\n");
+    let path = "/admin/v1/models/m/spec";
+    let read = story.served.admin("GET", path, &[], b"");
+    let tag = read.header("etag").unwrap();
+    let put = |text: String| {
+        let headers = [("if-match", tag)];
+        story
+            .served
+            .admin("PUT", path, &headers, text.as_bytes())
+            .status
+    };
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let writing: Vec<_> = (1..=6)
+            .map(|queue| scope.spawn(move || put(format!("limits.queue = {queue}\n"))))
+            .collect();
+        writing.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412]);
 }
 
 #[test]

@@ -159,6 +159,33 @@ fn a_full_queue_leads_to_another_version() {
 }
 
 #[test]
+fn a_burst_of_requests_is_answered_by_somebody() {
+    let config = Config {
+        concurrency: 2,
+        queue: 2,
+        ..config()
+    };
+    let spec = "limits = { concurrency = 1, queue = 1 }\n[fallback]\nchain = [{ version = 1 }, { static = '[]' }]";
+    let served = served(config, Behaviour::SlowUnlessZero, spec);
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = || {
+            (0..10)
+                .map(|_| by(&ask(&served, &[])).0)
+                .collect::<Vec<_>>()
+        };
+        let clients: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        let answers = clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap());
+        answers.collect()
+    });
+    assert_eq!(answers.len(), 160);
+    for who in ["m/2", "m/1"] {
+        assert!(answers.iter().any(|it| it == who), "{who}: {answers:?}");
+    }
+}
+
+#[test]
 fn a_breaker_keeps_requests_away_and_lets_some_through_later() {
     let spec = "[breaker]\nconsecutive = 3\nopen = \"300ms\"\ntrials = 2\n\
                 [fallback]\nchain = [{ version = 1 }]";

@@ -26,7 +26,7 @@ pub fn of(ensemble: &Ensemble, models: &Models) -> Result<Signature, String> {
         narrow(&mut signature.inputs, other)?;
     }
     let combined = match &ensemble.combine {
-        Combine::Stacking(combiner) => find(combiner, models)?.signature().outputs.clone(),
+        Combine::Stacking(combiner) => combined(&*find(combiner, models)?)?,
         _ => common(&signature.outputs, others),
     };
     let has = |spec: &TensorSpec| {
@@ -47,6 +47,19 @@ pub fn of(ensemble: &Ensemble, models: &Models) -> Result<Signature, String> {
         return Err("its members have no outputs in common that can be combined".to_owned());
     }
     Ok(signature)
+}
+
+/// The outputs of a combiner that can be given what members say.
+fn combined(combiner: &Ready) -> Result<Vec<TensorSpec>, String> {
+    match combiner.signature().inputs.as_slice() {
+        [input] if is_float(input.datatype) && input.shape.len() == 2 => {
+            Ok(combiner.signature().outputs.clone())
+        }
+        _ => Err(format!(
+            "its combiner `{}` does not have one input of floats with two dimensions",
+            combiner.model
+        )),
+    }
 }
 
 fn find(member: &Member, models: &Models) -> Result<Arc<Ready>, String> {
