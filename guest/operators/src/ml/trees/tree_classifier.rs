@@ -8,8 +8,8 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::forest::Forest;
-use super::labels::Labels;
-use super::post_transform::PostTransform;
+use crate::ml::labels::Labels;
+use crate::ml::post_transform::PostTransform;
 
 pub fn tree_classifier(
     _ctx: &ParsingContext,
@@ -136,10 +136,11 @@ impl TreeClassifier {
     where
         X: Datum + Copy + PartialOrd + From<f32>,
     {
-        let (n_rows, n_columns) = super::rows_and_columns(input.shape(), self.forest.n_features)?;
+        let (n_rows, n_columns) =
+            crate::ml::rows_and_columns(input.shape(), self.forest.n_features)?;
         let n_classes = self.labels.len();
         let values = input.try_as_plain_ram()?.as_slice::<X>()?;
-        let mut output = super::zeros(n_rows, n_classes)?;
+        let mut output = crate::ml::zeros(n_rows, n_classes)?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let mut scores = vec![Score::default(); n_classes];
         let winners: Vec<usize> = plain
@@ -179,7 +180,7 @@ impl EvalOp for TreeClassifier {
 
 impl TypedOp for TreeClassifier {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let n_rows = super::n_rows(&inputs[0].shape);
+        let n_rows = crate::ml::n_rows(&inputs[0].shape);
         Ok(tvec!(
             self.labels.datum_type().fact([n_rows.clone()]),
             f32::fact([n_rows, self.labels.len().to_dim()]),
@@ -205,7 +206,7 @@ impl Expansion for TreeClassifier {
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
         check_input_arity(inputs, 1)?;
-        super::classifier_rules(solver, &self.labels, inputs, outputs)
+        crate::ml::classifier_rules(solver, &self.labels, self.labels.len(), inputs, outputs)
     }
 
     fn wire(

@@ -5,7 +5,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::forest::{Forest, Vote};
-use super::post_transform::PostTransform;
+use crate::ml::post_transform::PostTransform;
 
 pub fn tree_regressor(
     _ctx: &ParsingContext,
@@ -117,9 +117,10 @@ impl TreeRegressor {
     where
         X: Datum + Copy + PartialOrd + From<f32>,
     {
-        let (n_rows, n_columns) = super::rows_and_columns(input.shape(), self.forest.n_features)?;
+        let (n_rows, n_columns) =
+            crate::ml::rows_and_columns(input.shape(), self.forest.n_features)?;
         let values = input.try_as_plain_ram()?.as_slice::<X>()?;
-        let mut output = super::zeros(n_rows, self.forest.n_targets)?;
+        let mut output = crate::ml::zeros(n_rows, self.forest.n_targets)?;
         let mut scores = output.try_as_plain_ram_mut()?;
         let scores = scores.as_slice_mut::<f32>()?;
         for (row, scores) in scores.chunks_exact_mut(self.forest.n_targets).enumerate() {
@@ -152,7 +153,7 @@ impl EvalOp for TreeRegressor {
 
 impl TypedOp for TreeRegressor {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let n_rows = super::n_rows(&inputs[0].shape);
+        let n_rows = crate::ml::n_rows(&inputs[0].shape);
         Ok(tvec!(f32::fact([n_rows, self.forest.n_targets.to_dim()])))
     }
 
@@ -175,7 +176,7 @@ impl Expansion for TreeRegressor {
         solver.equals(&outputs[0].datum_type, f32::datum_type())?;
         solver.equals(&outputs[0].rank, 2)?;
         solver.equals(&outputs[0].shape[1], self.forest.n_targets.to_dim())?;
-        super::same_rows(solver, &inputs[0], &outputs[0])
+        crate::ml::same_rows(solver, &inputs[0], &outputs[0])
     }
 
     fn wire(
