@@ -30,13 +30,20 @@ def sine(shape: list[int], step: float) -> np.ndarray:
     return np.sin(np.arange(count, dtype=np.float64) * step).astype(np.float32).reshape(shape)
 
 
-def write(out: Path, model: bytes, cases: dict[str, dict], formulas: dict | None = None) -> None:
+def write(
+    out: Path,
+    model: bytes,
+    cases: dict[str, dict],
+    formulas: dict | None = None,
+    judge: bytes | None = None,
+) -> None:
     """Writes `model.onnx` and `golden.json` into `out`.
 
     `cases` maps the name of a case to its inputs. `formulas` maps the name of a case to the step of
-    `sine` that made its only input, which is then not written out.
+    `sine` that made its only input, which is then not written out. `judge` is the model that ONNX
+    Runtime is given, where that is another file.
     """
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(judge or model, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     written = []
     for name, inputs in cases.items():

@@ -14,24 +14,59 @@ pub struct Output {
     pub datatype: Option<Datatype>,
 }
 
-/// The inputs a caller gives, rewritten in `proto` so that what tract reads is what is returned.
-pub fn inputs(proto: &mut ModelProto, overrides: &[TensorSpec]) -> TractResult<Vec<TensorSpec>> {
-    let graph = graph(proto)?;
-    let constants: Vec<String> = graph
-        .initializer
-        .iter()
-        .map(|tensor| tensor.name.clone())
-        .collect();
-    let mut specs = vec![];
-    let mut symbols = Symbols::default();
-    for input in graph
+/// How many rows the inputs have whose first dimension is open and has no name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Each input may have another number.
+    Own,
+    /// All have the same.
+    Shared,
+}
+
+/// The name of the rows that inputs share.
+const SHARED: &str = "N";
+
+/// The inputs that are not constants: those a caller gives.
+fn given(graph: &mut GraphProto) -> Vec<&mut ValueInfoProto> {
+    let is_constant = |input: &ValueInfoProto| {
+        let constants = &graph.initializer;
+        constants.iter().any(|constant| constant.name == input.name)
+    };
+    graph
         .input
         .iter_mut()
-        .filter(|input| !constants.contains(&input.name))
-    {
-        let declared = spec(input, &mut symbols)?;
+        .filter(|input| !is_constant(input))
+        .collect()
+}
+
+/// How many inputs have a first dimension that is open and has no name.
+pub fn n_open_batches(proto: &mut ModelProto) -> TractResult<usize> {
+    let mut count = 0;
+    for input in given(graph(proto)?) {
+        let (_, shape) = spec(input, &mut Symbols::default())?;
+        let first = shape.and_then(|shape| shape.into_iter().next());
+        count += usize::from(first == Some(None));
+    }
+    Ok(count)
+}
+
+/// The inputs a caller gives, rewritten in `proto` so that what tract reads is what is returned.
+pub fn inputs(
+    proto: &mut ModelProto,
+    overrides: &[TensorSpec],
+    rows: Rows,
+) -> TractResult<Vec<TensorSpec>> {
+    let mut specs = vec![];
+    let mut symbols = Symbols::default();
+    for input in given(graph(proto)?) {
+        let (datatype, mut shape) = spec(input, &mut symbols)?;
+        if let Some(first @ None) = shape.as_mut().and_then(|shape| shape.first_mut())
+            && rows == Rows::Shared
+        {
+            *first = Some(symbols.dimension(SHARED));
+        }
         let given = overrides.iter().find(|given| given.name == input.name);
-        let spec = settle(&input.name, declared, given, &mut symbols)?;
+        let spec = settle(&input.name, (datatype, shape), given, &mut symbols)?;
         input.r#type = Some(tensor_type(&spec));
         specs.push(spec);
     }

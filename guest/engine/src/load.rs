@@ -1,8 +1,10 @@
 //! From the bytes of an ONNX file to a plan that runs.
 
+use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::declare::Rows;
 use crate::{Dimension, Model, Signature, TensorSpec, declare, items, values};
 
 /// The engine's name and version, as they are embedded in every modelet.
@@ -11,18 +13,37 @@ pub const ENGINE: &str = "tract 0.23.9";
 /// Reads, types and optimises a model. `overrides` replace the declared datatype and shape of the
 /// inputs they name. The error says which part of the file cannot be used, and where.
 pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
-    try_load(onnx, overrides).map_err(|error| format!("{error:#}"))
-}
-
-fn try_load(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Model> {
     let mut framework = tract_onnx::onnx()
         // Exporters leave shapes here that contradict the dimensions a model is later given.
         .with_ignore_value_info(true);
     modelet_operators::register(&mut framework);
+    let attempt = try_load(&framework, onnx, overrides, Rows::Own);
+    match attempt {
+        // Exporters that have one input for each column leave open that all have the same rows.
+        Err(_) if may_share_rows(&framework, onnx) => {
+            try_load(&framework, onnx, overrides, Rows::Shared)
+        }
+        attempt => attempt,
+    }
+    .map_err(|error| format!("{error:#}"))
+}
+
+/// Whether several inputs have a first dimension that the file leaves open without a name.
+fn may_share_rows(framework: &Onnx, onnx: &[u8]) -> bool {
+    let proto = framework.proto_model_for_read(&mut &*onnx);
+    proto.is_ok_and(|mut proto| declare::n_open_batches(&mut proto).is_ok_and(|count| count > 1))
+}
+
+fn try_load(
+    framework: &Onnx,
+    onnx: &[u8],
+    overrides: &[TensorSpec],
+    rows: Rows,
+) -> TractResult<Model> {
     let mut proto = framework
         .proto_model_for_read(&mut &*onnx)
         .context("this is not an ONNX file, or it is damaged")?;
-    let inputs = declare::inputs(&mut proto, overrides)?;
+    let inputs = declare::inputs(&mut proto, overrides, rows)?;
     let declared = declare::outputs(&mut proto)?;
     let model = framework.model_for_proto_model(&proto)?;
     let model = model.into_typed()?.into_decluttered()?;

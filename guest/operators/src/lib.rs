@@ -11,14 +11,11 @@
 mod activations;
 #[cfg(test)]
 mod cases;
-mod cast;
-mod compress;
 mod mapping;
 mod ml;
 mod original;
 mod recurrent;
-mod slice;
-mod space_to_depth;
+mod tensor;
 
 use tract_onnx::Onnx;
 
@@ -26,14 +23,11 @@ use tract_onnx::Onnx;
 pub fn register(onnx: &mut Onnx) {
     let operators = &mut onnx.op_register;
     original::keep(operators);
-    operators.insert("Cast", cast::cast);
     operators.insert("Celu", activations::celu);
-    operators.insert("Compress", compress::compress);
     operators.insert("GRU", recurrent::gru);
     operators.insert("LSTM", recurrent::lstm);
     operators.insert("RNN", recurrent::rnn);
-    operators.insert("Slice", slice::slice);
-    operators.insert("SpaceToDepth", space_to_depth::space_to_depth);
     operators.insert("Swish", activations::swish);
     ml::register(operators);
+    tensor::register(operators);
 }
