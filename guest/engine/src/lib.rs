@@ -9,6 +9,7 @@ mod bindings;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod declare;
+mod functions;
 mod infer;
 mod items;
 mod load;

@@ -5,7 +5,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
 use crate::declare::Rows;
-use crate::{Dimension, Model, Signature, TensorSpec, declare, items, values};
+use crate::{Dimension, Model, Signature, TensorSpec, declare, functions, items, values};
 
 /// The engine's name and version, as they are embedded in every modelet.
 pub const ENGINE: &str = "tract 0.23.9";
@@ -43,6 +43,7 @@ fn try_load(
     let mut proto = framework
         .proto_model_for_read(&mut &*onnx)
         .context("this is not an ONNX file, or it is damaged")?;
+    functions::inline(&mut proto)?;
     let inputs = declare::inputs(&mut proto, overrides, rows)?;
     let declared = declare::outputs(&mut proto)?;
     let model = framework.model_for_proto_model(&proto)?;

@@ -32,6 +32,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("SVMRegressor", svm_regressor::svm_regressor);
     operators.insert("TfIdfVectorizer", tf_idf_vectorizer::tf_idf_vectorizer);
     operators.insert("Tokenizer", tokenizer::tokenizer);
+    operators.insert("TreeEnsemble", tree_ensemble::tree_ensemble);
     operators.insert("TreeEnsembleClassifier", tree_classifier::tree_classifier);
     operators.insert("TreeEnsembleRegressor", tree_regressor::tree_regressor);
     operators.insert("ZipMap", zip_map::zip_map);
@@ -52,15 +53,15 @@ fn rows_and_columns(shape: &[usize], n_features: usize) -> TractResult<(usize, u
 }
 
 /// A table of zeros, if memory can have one of that size.
-fn zeros(n_rows: usize, n_columns: usize) -> TractResult<Tensor> {
+fn zeros<T: Datum>(n_rows: usize, n_columns: usize) -> TractResult<Tensor> {
     let n_bytes = n_rows
         .checked_mul(n_columns)
-        .and_then(|count| count.checked_mul(4));
+        .and_then(|count| count.checked_mul(size_of::<T>()));
     ensure!(
         n_bytes.is_some(),
         "a table of {n_rows} rows and {n_columns} columns is too large"
     );
-    Tensor::zero::<f32>(&[n_rows, n_columns])
+    Tensor::zero_dt(T::datum_type(), &[n_rows, n_columns])
 }
 
 fn n_rows(shape: &ShapeFact) -> TDim {

@@ -76,7 +76,7 @@ impl Mapping for OneHotEncoder {
             self.zeros || places.iter().all(Option::is_some),
             "a category is unknown"
         );
-        let mut output = crate::ml::zeros(places.len(), self.n_categories)?;
+        let mut output = crate::ml::zeros::<f32>(places.len(), self.n_categories)?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let rows = plain.as_slice_mut::<f32>()?;
         for (row, place) in rows.chunks_exact_mut(self.n_categories).zip(places) {

@@ -168,7 +168,7 @@ impl EvalOp for Choice {
             bail!("sums have the shape {:?}", sums.shape())
         };
         let sums = sums.try_as_plain_ram()?.as_slice::<f32>()?;
-        let mut output = crate::ml::zeros(n_rows, self.labels.len())?;
+        let mut output = crate::ml::zeros::<f32>(n_rows, self.labels.len())?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let scores = plain
             .as_slice_mut::<f32>()?

@@ -110,7 +110,7 @@ impl Mapping for TfIdfVectorizer {
     fn eval(&self, input: &Tensor) -> TractResult<Tensor> {
         let (n_rows, n_words) = crate::ml::rows_and_columns(input.shape(), 0)?;
         let words = self.pool.words(input)?;
-        let mut output = crate::ml::zeros(n_rows, self.n_columns)?;
+        let mut output = crate::ml::zeros::<f32>(n_rows, self.n_columns)?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let rows = plain
             .as_slice_mut::<f32>()?

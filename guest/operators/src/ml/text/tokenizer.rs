@@ -19,6 +19,8 @@ pub fn tokenizer(
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let separators: Vec<String> = node.get_attr_opt_vec("separators")?.unwrap_or_default();
     let words = match node.get_attr_opt::<&str>("tokenexp")? {
+        // As in ONNX Runtime: line ends too, which the expression would not match.
+        Some(".") => Words::Characters,
         Some(expression) if !expression.is_empty() => {
             node.expect(separators.is_empty(), "one of tokenexp and separators")?;
             Words::Matching(expression_of(node, "tokenexp", expression)?)

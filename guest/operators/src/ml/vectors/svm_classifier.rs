@@ -250,7 +250,7 @@ impl EvalOp for SvmClassifier {
         let values = values.try_as_plain_ram()?.as_slice::<f32>()?;
         let rows = self.machine.rows(input.shape(), values)?;
         let n_scores = self.n_scores();
-        let mut output = crate::ml::zeros(rows.len(), n_scores)?;
+        let mut output = crate::ml::zeros::<f32>(rows.len(), n_scores)?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let scores = plain.as_slice_mut::<f32>()?.chunks_exact_mut(n_scores);
         let classify = |(row, scores): (&&[f32], &mut [f32])| self.classify(row, scores);
