@@ -52,7 +52,13 @@ def make(position: int, out: Path) -> dict:
         return described | {"outside": f"the converter refuses it: {reason(error)}"}
     described["operators"] = operators(proto)
     try:
-        golden.write(out / entry.slug, proto.SerializeToString(), table.cases, judge=in_a_known_locale(proto))
+        golden.write(
+            out / entry.slug,
+            proto.SerializeToString(),
+            table.cases,
+            judge=in_a_known_locale(proto),
+            asked=table.asked,
+        )
     except Exception as error:
         return described | {"outside": f"ONNX Runtime refuses it: {reason(error)}"}
     return described

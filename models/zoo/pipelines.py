@@ -1,6 +1,6 @@
 """Whole pipelines: columns of texts and numbers, and sentences."""
 
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.common.data_types import DictionaryType, FloatTensorType, StringTensorType
 from sklearn import ensemble, feature_selection, linear_model, naive_bayes, svm
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
@@ -79,8 +79,15 @@ def text():
         ("CountVectorizer and MultinomialNB", make_pipeline(CountVectorizer(), naive_bayes.MultinomialNB())),
     ]:
         yield from classifiers(TEXT, title, model, sentences)
+    yield Entry(TEXT, "DictVectorizer", DictVectorizer(), word_counts)
     support = make_pipeline(TfidfVectorizer(), svm.LinearSVC(random_state=0))
     yield Entry(TEXT, "TfidfVectorizer and LinearSVC", support, sentences)
+
+
+def word_counts():
+    table = tables.word_counts()
+    table.types = [("X", DictionaryType(StringTensorType([1]), FloatTensorType([1])))]
+    return table
 
 
 def unions():

@@ -23,6 +23,8 @@ class Table:
     y: object = None
     cases: dict[str, dict] = field(default_factory=dict)
     types: list | None = None
+    # What ONNX Runtime is asked in place of a case: requests of one row each.
+    asked: dict[str, list[dict]] | None = None
 
 
 def numeric(features, labels, missing=False, name="X", seed=0) -> Table:
@@ -164,6 +166,25 @@ def categories() -> Table:
 
     cases = {case: {"X": pick(inputs)} for case, inputs in table.cases.items()}
     return Table(pick(table.x), table.y, cases)
+
+
+def word_counts() -> Table:
+    """Maps from words to how often they occur. A case has a column for each word, in alphabetical order."""
+    table = sentences()
+
+    def counts(line: str) -> dict[str, float]:
+        words = line.lower().split()
+        return {word: float(words.count(word)) for word in words}
+
+    train = [counts(line) for line in table.x[:40]]
+    vocabulary = sorted({word for row in train for word in row})
+    maps = {"one row": [train[0]], "many rows": train[5:20]}
+    asked = {case: [{"X": row} for row in rows] for case, rows in maps.items()}
+    cases = {
+        case: {"X": np.array([[row.get(word, 0.0) for word in vocabulary] for row in rows], np.float32)}
+        for case, rows in maps.items()
+    }
+    return Table(train, None, cases, asked=asked)
 
 
 def sentences() -> Table:

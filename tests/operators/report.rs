@@ -152,11 +152,8 @@ fn reason(outcome: &Outcome) -> Option<String> {
 
 /// What is left of a chain of errors without where it happened, which the case's name says.
 fn brief(reason: &str) -> String {
-    if let Some((_, unknown)) = reason.split_once("Unimplemented(") {
-        return format!(
-            "no operator {}",
-            unknown.split(')').next().unwrap_or(unknown)
-        );
+    if let Some((unknown, _)) = reason.split_once(", which node") {
+        return unknown.to_owned();
     }
     let mut core = reason;
     for context in [

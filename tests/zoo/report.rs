@@ -15,8 +15,16 @@ the estimator takes it, unseen categories, empty texts). Labels must be equal, d
 too. Scores may be 1e-5 away, relative to the score or to the median of its output (1e-4 where support
 vectors or a Gaussian process are summed up).
 
-Classifiers are converted twice: with the converter's defaults, which end in a ZipMap (the probabilities
-come out as a table, its columns in the order of the labels), and with `zipmap` off.
+Classifiers are converted twice: with the converter's defaults, which end in a ZipMap, and with `zipmap`
+off.
+
+The serving protocol has tensors and nothing else. What a converter makes a list of maps (ZipMap) comes out
+as a table, its columns in the order of the labels; a list of tensors of one shape as one tensor with a
+first axis more. A map that goes in (DictVectorizer) is a table too: FP32, a column for each word in the
+order of the vocabulary, zero where the map would lack it.
+
+KNNImputer is prepared anew for each request, because the shapes inside it hang on what is missing: it
+is right, and takes milliseconds more than others.
 
 The test `zoo` fails when this page is not what it found. `cargo xtask zoo` writes the page; do not
 edit it.

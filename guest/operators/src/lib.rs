@@ -16,8 +16,11 @@ mod ml;
 mod original;
 mod recurrent;
 mod tensor;
+mod unknown;
 
 use tract_onnx::Onnx;
+
+pub use unknown::refuse;
 
 /// Teaches `onnx` the operators of this crate, in place of tract's own where it has one.
 pub fn register(onnx: &mut Onnx) {

@@ -119,9 +119,19 @@ impl Expansion for Compress {
         solver.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
         solver.equals(&inputs[1].datum_type, bool::datum_type())?;
         solver.equals(&inputs[1].rank, 1)?;
-        solver.given(&inputs[0].shape, move |solver, shape| {
-            let (shape, _) = self.shape(&shape, self.n_picked.to_dim())?;
-            solver.equals(&outputs[0].shape, shape)
+        let Some(axis) = self.axis else {
+            return solver.equals(&outputs[0].rank, 1);
+        };
+        // How many are picked has a number where the conditions are known already, and a symbol only
+        // once it is certain that they are not.
+        solver.equals(&outputs[0].rank, &inputs[0].rank)?;
+        solver.given(&inputs[0].rank, move |solver, rank| {
+            let from_start = if axis < 0 { axis + rank } else { axis };
+            for other in (0..rank).filter(|other| *other != from_start) {
+                let other = other as usize;
+                solver.equals(&outputs[0].shape[other], &inputs[0].shape[other])?;
+            }
+            Ok(())
         })
     }
 

@@ -1,4 +1,6 @@
 //! `TreeEnsemble`: the votes of many decision trees, whose leaves have lists of their own.
+//!
+//! Follows the specification where ONNX Runtime takes SOFTMAX and LOGISTIC for one another.
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};

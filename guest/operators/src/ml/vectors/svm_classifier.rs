@@ -208,10 +208,9 @@ impl SvmClassifier {
             couple(&duel.sigmoids, &scores, output);
             self.post_transform.apply(output);
         } else if let [score] = scores[..] {
-            output.copy_from_slice(&match self.post_transform {
-                PostTransform::None => [-score, score],
-                _ => [1.0 - score, score],
-            });
+            // Scores as they are lie on both sides of a boundary; transformed, they add up to one.
+            let probability = self.post_transform != PostTransform::None;
+            output.copy_from_slice(&self.post_transform.apply_binary(score, probability));
         } else {
             output.copy_from_slice(&scores);
             self.post_transform.apply(output);

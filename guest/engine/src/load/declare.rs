@@ -8,10 +8,11 @@ use tract_onnx::tract_hir::internal::*;
 
 use crate::{Datatype, Dimension, TensorSpec, values};
 
-/// A declared output. Without a datatype where the file declares no tensor.
+/// A declared output. Without a datatype or a shape where the file declares no tensor, or not which.
 pub struct Output {
     pub name: String,
     pub datatype: Option<Datatype>,
+    pub shape: Option<Vec<Dimension>>,
 }
 
 /// How many rows the inputs have whose first dimension is open and has no name.
@@ -114,15 +115,26 @@ pub fn outputs(proto: &mut ModelProto) -> TractResult<Vec<Output>> {
             }
             _ => None,
         };
+        let shape = declared_shape(output);
         if datatype.is_none() {
             output.r#type = None;
         }
         outputs.push(Output {
             name: output.name.clone(),
             datatype,
+            shape,
         });
     }
     Ok(outputs)
+}
+
+/// Of an output, with names for what is open.
+fn declared_shape(output: &ValueInfoProto) -> Option<Vec<Dimension>> {
+    let (_, shape) = spec(output, &mut Symbols::default()).ok()?;
+    let named = |(axis, size): (usize, Option<Dimension>)| {
+        size.unwrap_or_else(|| Dimension::Symbolic(format!("{}_{axis}", output.name)))
+    };
+    Some(shape?.into_iter().enumerate().map(named).collect())
 }
 
 fn graph(proto: &mut ModelProto) -> TractResult<&mut GraphProto> {
