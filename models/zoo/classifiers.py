@@ -74,7 +74,7 @@ def neighbours():
         ("KNeighborsClassifier", neighbors.KNeighborsClassifier(), tables.iris),
         ("KNeighborsClassifier, by distance", neighbors.KNeighborsClassifier(3, weights="distance"), tables.iris),
         ("KNeighborsClassifier, Manhattan, text labels", neighbors.KNeighborsClassifier(metric="manhattan"), tables.iris_named),
-        ("RadiusNeighborsClassifier", neighbors.RadiusNeighborsClassifier(3.0, outlier_label=0), close_by),
+        ("RadiusNeighborsClassifier", neighbors.RadiusNeighborsClassifier(3.0, outlier_label=0), tables.iris),
         ("GaussianNB", naive_bayes.GaussianNB(), tables.iris),
         ("MultinomialNB", naive_bayes.MultinomialNB(), tables.counts),
         ("BernoulliNB", naive_bayes.BernoulliNB(binarize=4.0), tables.counts),
@@ -85,11 +85,6 @@ def neighbours():
         ("MLPClassifier, text labels", neural_network.MLPClassifier(activation="logistic", max_iter=1500, random_state=0), tables.iris_named),
     ]:
         yield from classifiers(NEIGHBOURS, title, model, table)
-
-
-def close_by():
-    """ONNX Runtime stops at a row without a neighbour."""
-    return tables.without("edges", tables.iris())
 
 
 def whole(table):

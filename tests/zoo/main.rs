@@ -28,6 +28,8 @@ struct Outcome {
     entry: Entry,
     /// Nothing where ONNX Runtime does not run the model either.
     verdict: Option<Verdict>,
+    /// What `build` says to a model that ONNX Runtime does not run.
+    refusal: Option<String>,
 }
 
 #[test]
@@ -85,9 +87,12 @@ fn run_all(folder: &Path) -> Vec<Outcome> {
                 return;
             };
             let runs = entry.outside.is_none();
-            let verdict = runs.then(|| run(folder, &host, &cache, entry));
-            let entry = entry.clone();
-            outcomes.lock().unwrap()[position] = Some(Outcome { entry, verdict });
+            let outcome = Outcome {
+                entry: entry.clone(),
+                verdict: runs.then(|| run(folder, &host, &cache, entry)),
+                refusal: (!runs).then(|| refusal(folder, &cache, entry)).flatten(),
+            };
+            outcomes.lock().unwrap()[position] = Some(outcome);
         }
     };
     thread::scope(|scope| {
@@ -102,24 +107,36 @@ fn run_all(folder: &Path) -> Vec<Outcome> {
         .collect()
 }
 
+/// Nothing where the converter made no model, or where the model can be built.
+fn refusal(folder: &Path, cache: &Path, entry: &Entry) -> Option<String> {
+    let onnx = fs::read(folder.join(&entry.slug).join("model.onnx")).ok()?;
+    build(&onnx, cache, entry).err()
+}
+
+fn build(onnx: &[u8], cache: &Path, entry: &Entry) -> Result<Vec<u8>, String> {
+    let options = Options {
+        name: entry.slug.clone(),
+        cache: Some(cache.to_owned()),
+        ..Options::default()
+    };
+    match modelet_builder::build(onnx, &options, &mut |_| ()) {
+        Ok(built) => Ok(built.component),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
 /// Builds the model, loads what was built, and gives it every request.
 fn run(folder: &Path, host: &Engine, cache: &Path, entry: &Entry) -> Verdict {
     let folder = folder.join(&entry.slug);
     let onnx = fs::read(folder.join("model.onnx")).unwrap();
     let cases = golden::parse(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
     assert!(!cases.is_empty(), "{} is asked nothing", entry.slug);
-    let options = Options {
-        name: entry.slug.clone(),
-        cache: Some(cache.to_owned()),
-        ..Options::default()
-    };
-    let built = modelet_builder::build(&onnx, &options, &mut |_| ());
-    let built = built.map_err(|error| format!("{error:#}"))?;
+    let component = build(&onnx, cache, entry)?;
     let limits = Limits {
         memory_bytes: 1 << 30,
         reuse: false,
     };
-    let modelet = host.load(&built.component, limits).unwrap();
+    let modelet = host.load(&component, limits).unwrap();
     for case in cases {
         let deadline = Instant::now() + Duration::from_secs(120);
         let answer = modelet

@@ -102,16 +102,22 @@ fn word(outcome: &Outcome) -> &'static str {
 /// A line for each entry that is not right.
 pub fn failures(outcomes: &[Outcome]) -> String {
     lines(outcomes, |outcome| match &outcome.verdict {
-        Some(Err(reason)) => Some(reason),
+        Some(Err(reason)) => Some(reason.clone()),
         _ => None,
     })
 }
 
 fn outside(outcomes: &[Outcome]) -> String {
-    lines(outcomes, |outcome| outcome.entry.outside.as_ref())
+    lines(outcomes, |outcome| {
+        let reason = outcome.entry.outside.as_ref()?;
+        Some(match &outcome.refusal {
+            None => reason.clone(),
+            Some(refusal) => format!("{reason}. `modelet build`: {refusal}"),
+        })
+    })
 }
 
-fn lines(outcomes: &[Outcome], reason: impl Fn(&Outcome) -> Option<&String>) -> String {
+fn lines(outcomes: &[Outcome], reason: impl Fn(&Outcome) -> Option<String>) -> String {
     let mut lines = String::new();
     for outcome in outcomes {
         if let Some(reason) = reason(outcome) {

@@ -180,11 +180,11 @@ mod tests {
                 [INFINITY, 0.0],
             ])
         };
-        let expected = tensor2(&[[1000.6931f32], [-999.30685], [-INFINITY], [INFINITY]]);
+        let expected = tensor2(&[[1000.6931f32], [-999.306_8], [-INFINITY], [INFINITY]]);
         let attributes = vec![ints("axes", &[-1])];
         check(node("ReduceLogSumExp", 1, attributes), rows(), &[expected]);
         let attributes = vec![ints("axes", &[1]), int("keepdims", 0)];
-        let expected = tensor1(&[1000.6931f32, -999.30685, -INFINITY, INFINITY]);
+        let expected = tensor1(&[1000.6931f32, -999.306_8, -INFINITY, INFINITY]);
         check(node("ReduceLogSumExp", 1, attributes), rows(), &[expected]);
     }
 }
