@@ -61,37 +61,28 @@ impl EvalOp for Compress {
             .filter(|place| conditions[*place])
             .collect();
         let (shape, axis) = self.shape(input.shape(), places.len())?;
-        let picked = dispatch_datum!(pick(input.datum_type())(&input, &places, axis, &shape))?;
-        Ok(tvec!(picked.into_tvalue()))
-    }
-}
-
-fn pick<T: Datum>(
-    input: &Tensor,
-    places: &[usize],
-    axis: Option<usize>,
-    shape: &[usize],
-) -> TractResult<Tensor> {
-    let view = input.try_as_plain_ram()?.to_array_view::<T>()?;
-    let flat;
-    let (view, axis) = match axis {
-        Some(axis) => (view, axis),
-        None => {
-            flat = tract_ndarray::ArrayD::from_shape_vec(
-                vec![view.len()],
-                view.iter().cloned().collect(),
-            )?;
-            (flat.view(), 0)
+        let (input, axis) = match axis {
+            Some(axis) => (input.into_tensor(), axis),
+            None => {
+                let length = input.len();
+                (input.into_tensor().into_shape(&[length])?, 0)
+            }
+        };
+        let length = input.shape()[axis];
+        ensure!(
+            places.iter().all(|place| *place < length),
+            "a condition is true beyond the {length} that there are"
+        );
+        if places.is_empty() {
+            let none = Tensor::zero_dt(input.datum_type(), &shape)?;
+            return Ok(tvec!(none.into_tvalue()));
         }
-    };
-    let length = view.shape()[axis];
-    ensure!(
-        places.iter().all(|place| *place < length),
-        "a condition is true beyond the {length} that there are"
-    );
-    let picked = view.select(tract_ndarray::Axis(axis), places);
-    ensure!(picked.shape() == shape, "other shapes than were foreseen");
-    Ok(picked.as_standard_layout().into_owned().into_tensor())
+        let picked: Vec<Tensor> = places
+            .iter()
+            .map(|&place| input.slice(axis, place, place + 1))
+            .collect::<TractResult<_>>()?;
+        Ok(tvec!(Tensor::stack_tensors(axis, &picked)?.into_tvalue()))
+    }
 }
 
 impl TypedOp for Compress {

@@ -56,6 +56,16 @@ impl LogSumExp {
         Ok(axes)
     }
 
+    /// The axes that come as an input.
+    fn given(&self, model: &TypedModel, inputs: &[OutletId]) -> TractResult<Option<Arc<Tensor>>> {
+        if !self.axes_are_an_input {
+            return Ok(None);
+        }
+        let axes = model.outlet_fact(inputs[1])?.konst.clone();
+        let axes = axes.context("the axes are not known when the model is loaded")?;
+        Ok(Some(axes))
+    }
+
     fn shape(&self, shape: &[TDim], axes: &[usize]) -> TVec<TDim> {
         let mut reduced: TVec<TDim> = tvec!();
         for (axis, size) in shape.iter().enumerate() {
@@ -107,44 +117,27 @@ impl Expansion for LogSumExp {
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
         let fact = model.outlet_fact(inputs[0])?.clone();
-        let given = match self.axes_are_an_input {
-            false => None,
-            true => {
-                let axes = model.outlet_fact(inputs[1])?.konst.clone();
-                Some(axes.context("the axes are not known when the model is loaded")?)
-            }
-        };
-        let axes = self.axes(given.as_deref(), fact.rank())?;
+        let axes = self.axes(self.given(model, inputs)?.as_deref(), fact.rank())?;
         let positive = model.add_const(format!("{prefix}.positive"), limit(&fact, 1.0)?)?;
         let negative = model.add_const(format!("{prefix}.negative"), limit(&fact, -1.0)?)?;
+        let reduce = |reducer| Box::new(Reduce::new(axes.clone(), reducer));
         let mut step = |name: &str, op: Box<dyn TypedOp>, inputs: &[OutletId]| {
             let wire = model.wire_node(format!("{prefix}.{name}"), op, inputs);
             wire.map(|wire| wire[0])
         };
-        let max = step(
-            "max",
-            Box::new(Reduce::new(axes.clone(), Reducer::Max)),
-            &inputs[..1],
-        )?;
+        let max = step("max", reduce(Reducer::Max), &inputs[..1])?;
         // An infinity less itself would be no number.
         let finite = step("above", Box::new(math::max()), &[max, negative])?;
         let finite = step("finite", Box::new(math::min()), &[finite, positive])?;
         let rest = step("rest", Box::new(math::sub()), &[inputs[0], finite])?;
         let exp = step("exp", Box::new(math::exp()), &[rest])?;
-        let sum = step(
-            "sum",
-            Box::new(Reduce::new(axes.clone(), Reducer::Sum)),
-            &[exp],
-        )?;
+        let sum = step("sum", reduce(Reducer::Sum), &[exp])?;
         let log = step("log", Box::new(math::ln()), &[sum])?;
         let mut wire = step("whole", Box::new(math::add()), &[log, finite])?;
         if !self.keep_dims {
-            for axis in axes.into_iter().rev() {
-                wire = step(
-                    &format!("without_{axis}"),
-                    Box::new(AxisOp::Rm(axis)),
-                    &[wire],
-                )?;
+            for axis in axes.iter().rev() {
+                let name = format!("without_{axis}");
+                wire = step(&name, Box::new(AxisOp::Rm(*axis)), &[wire])?;
             }
         }
         Ok(tvec!(wire))

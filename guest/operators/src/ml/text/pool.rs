@@ -70,11 +70,23 @@ impl Pool {
             longer: HashMap::new(),
             columns: vec![None],
         };
+        pool.fill(node, &numbers, sizes, columns)?;
+        Ok(Arc::new(pool))
+    }
+
+    /// With the runs of `words`: single words first, then pairs, and so on.
+    fn fill(
+        &mut self,
+        node: &NodeProto,
+        words: &[u32],
+        sizes: &Sizes,
+        columns: &[usize],
+    ) -> TractResult<()> {
         let starts: Vec<i64> = node.get_attr_vec("ngram_counts")?;
         let mut columns = columns.iter();
         for (index, &start) in starts.iter().enumerate() {
             let end = starts.get(index + 1).copied();
-            let Some(section) = section(&numbers, start, end) else {
+            let Some(section) = section(words, start, end) else {
                 return node.bail_attr("ngram_counts", "places in the pool, in their order");
             };
             let size = index + 1;
@@ -85,11 +97,11 @@ impl Pool {
                 let column = columns.next().copied();
                 node.expect_attr("ngram_indexes", column.is_some(), "one for each run")?;
                 if (sizes.min..=sizes.max).contains(&size) {
-                    pool.add(run, column)?;
+                    self.add(run, column)?;
                 }
             }
         }
-        Ok(Arc::new(pool))
+        Ok(())
     }
 
     fn add(&mut self, run: &[u32], column: Option<usize>) -> TractResult<()> {

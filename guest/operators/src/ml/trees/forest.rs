@@ -24,6 +24,8 @@ pub struct Forest<W> {
     votes: Vec<Vote<W>>,
     /// What branches with [`Test::Member`] look for.
     members: HashMap<u32, Vec<W>>,
+    /// Every branch tests for less or equal, which fails for a missing value: what most files have.
+    plain: bool,
     /// How many targets or classes there are; every vote is for one below.
     pub n_targets: usize,
     /// How many features a row must have.
@@ -85,6 +87,7 @@ impl<W: Number> Forest<W> {
             roots: vec![],
             votes: vec![],
             members: HashMap::new(),
+            plain: true,
             n_targets,
             n_features: 0,
         }
@@ -130,6 +133,7 @@ impl<W: Number> Forest<W> {
             bail!("{} is no feature", branch.feature);
         };
         self.n_features = self.n_features.max(feature as usize + 1);
+        self.plain &= branch.test == Test::LessOrEqual && !branch.missing_holds;
         if branch.test == Test::Member {
             let here = u32::try_from(self.nodes.len())?;
             self.members.insert(here, branch.members);
@@ -159,7 +163,28 @@ impl<W: Number> Forest<W> {
         X: Number,
         W: Into<X>,
     {
-        self.roots.iter().map(|&root| self.leaf(root as usize, row))
+        self.roots.iter().map(|&root| match self.plain {
+            true => self.plain_leaf(root as usize, row),
+            false => self.leaf(root as usize, row),
+        })
+    }
+
+    fn plain_leaf<X: Number>(&self, root: usize, row: &[X]) -> &[Vote<W>]
+    where
+        W: Into<X>,
+    {
+        let mut at = root;
+        loop {
+            let node = &self.nodes[at];
+            if node.test == Test::Leaf {
+                return &self.votes[node.feature as usize..node.otherwise as usize];
+            }
+            at = if row[node.feature as usize] <= node.threshold.into() {
+                at + 1
+            } else {
+                node.otherwise as usize
+            };
+        }
     }
 
     fn leaf<X: Number>(&self, root: usize, row: &[X]) -> &[Vote<W>]
