@@ -24,7 +24,7 @@ first axis more. A map that goes in (DictVectorizer) is a table too: FP32, a col
 order of the vocabulary, zero where the map would lack it.
 
 KNNImputer is prepared anew for each request, because the shapes inside it hang on what is missing: it
-is right, and takes milliseconds more than others.
+is right, and thousands of times slower than the others.
 
 The test `zoo` fails when this page is not what it found. `cargo xtask zoo` writes the page; do not
 edit it.

@@ -1,7 +1,7 @@
 //! Models whose shapes hang on values that only a request has.
 //!
 //! tract cannot prepare such a model ahead. It is parsed, and for each request typed and run with the
-//! request's tensors in the place of its inputs: as right as any other, and slower by milliseconds.
+//! request's tensors in the place of its inputs: as right as any other, and thousands of times slower.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::ops::konst::Const;
