@@ -30,17 +30,26 @@ def sine(shape: list[int], step: float) -> np.ndarray:
     return np.sin(np.arange(count, dtype=np.float64) * step).astype(np.float32).reshape(shape)
 
 
-def write(out: Path, model: bytes, cases: dict[str, dict], formulas: dict | None = None) -> None:
+def write(
+    out: Path,
+    model: bytes,
+    cases: dict[str, dict],
+    formulas: dict | None = None,
+    judge: bytes | None = None,
+    asked: dict[str, list[dict]] | None = None,
+) -> None:
     """Writes `model.onnx` and `golden.json` into `out`.
 
     `cases` maps the name of a case to its inputs. `formulas` maps the name of a case to the step of
-    `sine` that made its only input, which is then not written out.
+    `sine` that made its only input, which is then not written out. `judge` is the model that ONNX
+    Runtime is given, where that is another file; `asked` are the inputs that it is given, where they are
+    others, in lists of requests whose answers belong together.
     """
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(judge or model, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     written = []
     for name, inputs in cases.items():
-        outputs = dict(zip(names, session.run(names, inputs)))
+        outputs = answers(session, names, (asked or {}).get(name, [inputs]))
         written.append(
             {
                 "name": name,
@@ -58,6 +67,14 @@ def write(out: Path, model: bytes, cases: dict[str, dict], formulas: dict | None
         "cases": written,
     }
     (out / "golden.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def answers(session, names: list[str], requests: list[dict]) -> dict:
+    """What the model answers; the rows of several requests one below the other."""
+    if len(requests) == 1:
+        return dict(zip(names, session.run(names, requests[0])))
+    columns = zip(*(session.run(names, request) for request in requests))
+    return {name: np.concatenate(rows) for name, rows in zip(names, columns)}
 
 
 def as_tensor(value) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Writes operator cases as plain files, so that the Rust test needs no Python: `export.py DIRECTORY`.
 
 Two sources: the node tests that the `onnx` package builds, with the outputs it expects, and the cases
-of `ml.py`, with the outputs of ONNX Runtime. Each case is DIRECTORY/<name>/ with model.onnx and one
+of `ml.py` and `features.py`, with the outputs of ONNX Runtime. Each case is DIRECTORY/<name>/ with model.onnx and one
 file of little-endian, row-major bytes per tensor (BYTES elements have a four-byte length in front).
 Where there are several inputs, constant.onnx is the same model with all but the first inside, as
 exporters write axes, shapes and weights.
@@ -21,6 +21,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 # The module beside this one leaves no compiled file in the tree.
 sys.dont_write_bytecode = True
+import features  # noqa: E402
 import ml  # noqa: E402
 
 DATATYPES = {
@@ -45,7 +46,8 @@ def main(directory):
     # Some cases draw their data when they are built.
     np.random.seed(0)
     cases = [node_case(case) for case in collect_testcases(None)]
-    cases += [runtime_case(name, model, inputs) for name, model, inputs in ml.cases()]
+    own = [*ml.cases(), *features.cases()]
+    cases += [runtime_case(name, model, inputs) for name, model, inputs in own]
     index = []
     for case in sorted(cases, key=lambda case: case["name"]):
         index.append(write(directory / case["name"], case))

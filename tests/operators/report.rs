@@ -14,8 +14,9 @@ out cases of our own (names that begin with `ml_` and `cast_`) whose right answe
 datatypes, shapes and values (1e-3 relative, 1e-5 absolute).
 
 In ONNX's tests axes, shapes, scales and weights are inputs. The engine wants many of them inside the
-model, where exporters write them. A case that is refused for that is run again with all inputs but the
-first inside the model, and counts as passing with constants.
+model, where exporters write them, and prepares a model anew for each request where it has none. A case
+that is refused is run again with all inputs but the first inside the model, and counts as passing with
+constants.
 
 The test `operators` fails when something passes natively and not in WebAssembly, or when this page is
 not what it found. `cargo xtask operators` writes the page; do not edit it.
@@ -152,11 +153,8 @@ fn reason(outcome: &Outcome) -> Option<String> {
 
 /// What is left of a chain of errors without where it happened, which the case's name says.
 fn brief(reason: &str) -> String {
-    if let Some((_, unknown)) = reason.split_once("Unimplemented(") {
-        return format!(
-            "no operator {}",
-            unknown.split(')').next().unwrap_or(unknown)
-        );
+    if let Some((unknown, _)) = reason.split_once(", which node") {
+        return unknown.to_owned();
     }
     let mut core = reason;
     for context in [

@@ -4,24 +4,27 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
+use crate::late::Late;
 use crate::{Dimension, Error, Signature, TensorSpec, values};
 
 /// A model ready to run.
 #[derive(Debug)]
 pub struct Model {
-    plan: Arc<TypedSimplePlan>,
+    plan: Plan,
     signature: Signature,
-    /// The plan takes one item of a batch at a time.
-    by_item: bool,
+}
+
+#[derive(Debug)]
+pub enum Plan {
+    Whole(Arc<TypedSimplePlan>),
+    /// It takes one item of a batch at a time.
+    ByItem(Arc<TypedSimplePlan>),
+    Late(Late),
 }
 
 impl Model {
-    pub(crate) fn new(plan: Arc<TypedSimplePlan>, signature: Signature, by_item: bool) -> Model {
-        Model {
-            plan,
-            signature,
-            by_item,
-        }
+    pub(crate) fn new(plan: Plan, signature: Signature) -> Model {
+        Model { plan, signature }
     }
 
     /// Names, datatypes and shapes, in the order of the file.
@@ -46,27 +49,33 @@ impl Model {
             .collect()
     }
 
-    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let items = match inputs.first() {
-            Some(input) if self.by_item => input.shape()[0],
-            _ => 1,
+    pub(crate) fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let plan = match &self.plan {
+            Plan::Whole(plan) => return plan.run(inputs),
+            Plan::Late(late) => return late.run(inputs),
+            Plan::ByItem(plan) => plan,
         };
-        match items {
+        match inputs.first().map_or(1, |input| input.shape()[0]) {
             0 => self.nothing(),
-            1 => self.plan.run(inputs),
-            _ => self.run_each(&inputs, items),
+            1 => plan.run(inputs),
+            items => self.run_each(plan, &inputs, items),
         }
     }
 
     /// Each item by itself, and their answers in one.
-    fn run_each(&self, inputs: &[TValue], items: usize) -> TractResult<TVec<TValue>> {
+    fn run_each(
+        &self,
+        plan: &Arc<TypedSimplePlan>,
+        inputs: &[TValue],
+        items: usize,
+    ) -> TractResult<TVec<TValue>> {
         let mut answers: Vec<Vec<TValue>> = vec![vec![]; self.signature.outputs.len()];
         for item in 0..items {
             let one: TVec<TValue> = inputs
                 .iter()
                 .map(|input| Ok(input.slice(0, item, item + 1)?.into_tvalue()))
                 .collect::<TractResult<_>>()?;
-            for (answers, answer) in answers.iter_mut().zip(self.plan.run(one)?) {
+            for (answers, answer) in answers.iter_mut().zip(plan.run(one)?) {
                 answers.push(answer);
             }
         }

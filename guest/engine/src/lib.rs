@@ -8,9 +8,8 @@
 mod bindings;
 #[cfg(target_arch = "wasm32")]
 mod component;
-mod declare;
 mod infer;
-mod items;
+mod late;
 mod load;
 #[cfg(target_arch = "wasm32")]
 mod memory;

@@ -1,9 +1,19 @@
 //! From the bytes of an ONNX file to a plan that runs.
 
+mod declare;
+mod functions;
+mod items;
+mod maps;
+
+use tract_onnx::Onnx;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-use crate::{Dimension, Model, Signature, TensorSpec, declare, items, values};
+use crate::infer::Plan;
+use crate::late::Late;
+use crate::{Dimension, Model, Signature, TensorSpec, values};
+use declare::Rows;
 
 /// The engine's name and version, as they are embedded in every modelet.
 pub const ENGINE: &str = "tract 0.23.9";
@@ -11,18 +21,80 @@ pub const ENGINE: &str = "tract 0.23.9";
 /// Reads, types and optimises a model. `overrides` replace the declared datatype and shape of the
 /// inputs they name. The error says which part of the file cannot be used, and where.
 pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
-    try_load(onnx, overrides).map_err(|error| format!("{error:#}"))
-}
-
-fn try_load(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Model> {
     let mut framework = tract_onnx::onnx()
         // Exporters leave shapes here that contradict the dimensions a model is later given.
         .with_ignore_value_info(true);
     modelet_operators::register(&mut framework);
+    let mut attempt = try_load(&framework, onnx, overrides, Rows::Own);
+    if attempt.is_err() && may_share_rows(&framework, onnx) {
+        // Exporters that have one input for each column leave open that all have the same rows.
+        attempt = try_load(&framework, onnx, overrides, Rows::Shared);
+    }
+    attempt
+        .or_else(|error| load_late(&framework, onnx, overrides).ok_or(error))
+        .map_err(|error| format!("{error:#}"))
+}
+
+/// The model as one that is prepared for each request, if it then answers one of zeros.
+fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
+    let mut proto = read(framework, onnx).ok()?;
+    let inputs = declare::inputs(&mut proto, overrides, Rows::Shared).ok()?;
+    let outputs = declare::outputs(&mut proto).ok()?;
+    let outputs = outputs.into_iter().map(|output| {
+        Some(TensorSpec {
+            name: output.name,
+            datatype: output.datatype?,
+            shape: output.shape?,
+        })
+    });
+    let signature = Signature {
+        outputs: outputs.collect::<Option<_>>()?,
+        inputs,
+    };
+    let late = Late::new(framework.model_for_proto_model(&proto).ok()?);
+    let zeros = signature.inputs.iter().map(zeros).collect::<Option<_>>()?;
+    let answers = late.run(zeros).ok()?;
+    (answers.len() == signature.outputs.len()).then(|| Model::new(Plan::Late(late), signature))
+}
+
+/// An open dimension is one.
+fn zeros(spec: &TensorSpec) -> Option<TValue> {
+    let size = |dimension: &Dimension| match dimension {
+        Dimension::Fixed(size) => usize::try_from(*size).ok(),
+        Dimension::Symbolic(_) => Some(1),
+    };
+    let shape: Vec<usize> = spec.shape.iter().map(size).collect::<Option<_>>()?;
+    let tensor = Tensor::zero_dt(values::datum_type(spec.datatype), &shape).ok()?;
+    Some(tensor.into_tvalue())
+}
+
+/// Whether several inputs have a first dimension that the file leaves open without a name.
+fn may_share_rows(framework: &Onnx, onnx: &[u8]) -> bool {
+    let proto = read(framework, onnx);
+    proto.is_ok_and(|mut proto| declare::n_open_batches(&mut proto).is_ok_and(|count| count > 1))
+}
+
+/// The file as tract can take it: without functions, maps and operators that there are none of.
+fn read(framework: &Onnx, onnx: &[u8]) -> TractResult<ModelProto> {
     let mut proto = framework
         .proto_model_for_read(&mut &*onnx)
         .context("this is not an ONNX file, or it is damaged")?;
-    let inputs = declare::inputs(&mut proto, overrides)?;
+    functions::inline(&mut proto)?;
+    if let Some(graph) = &mut proto.graph {
+        maps::as_tables(graph)?;
+        modelet_operators::refuse(framework, graph)?;
+    }
+    Ok(proto)
+}
+
+fn try_load(
+    framework: &Onnx,
+    onnx: &[u8],
+    overrides: &[TensorSpec],
+    rows: Rows,
+) -> TractResult<Model> {
+    let mut proto = read(framework, onnx)?;
+    let inputs = declare::inputs(&mut proto, overrides, rows)?;
     let declared = declare::outputs(&mut proto)?;
     let model = framework.model_for_proto_model(&proto)?;
     let model = model.into_typed()?.into_decluttered()?;
@@ -41,7 +113,11 @@ fn try_load(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Model> {
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
     let plan = model.into_optimized()?.into_runnable()?;
-    Ok(Model::new(plan, signature, batch.is_some()))
+    let plan = match batch {
+        Some(_) => Plan::ByItem(plan),
+        None => Plan::Whole(plan),
+    };
+    Ok(Model::new(plan, signature))
 }
 
 /// Declared names and datatypes with the shapes that tract inferred.

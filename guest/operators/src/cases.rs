@@ -124,6 +124,7 @@ fn type_of(input: &Tensor) -> TypeProto {
     let data_type = match input.datum_type() {
         DatumType::I64 => DataType::Int64,
         DatumType::F64 => DataType::Double,
+        DatumType::String => DataType::String,
         _ => DataType::Float,
     };
     let sizes = input

@@ -11,38 +11,26 @@
 mod activations;
 #[cfg(test)]
 mod cases;
-mod cast;
+mod mapping;
 mod ml;
 mod original;
 mod recurrent;
-mod slice;
-mod space_to_depth;
+mod tensor;
+mod unknown;
 
 use tract_onnx::Onnx;
+
+pub use unknown::refuse;
 
 /// Teaches `onnx` the operators of this crate, in place of tract's own where it has one.
 pub fn register(onnx: &mut Onnx) {
     let operators = &mut onnx.op_register;
     original::keep(operators);
-    operators.insert(
-        "ArrayFeatureExtractor",
-        ml::array_feature_extractor::array_feature_extractor,
-    );
-    operators.insert("Cast", cast::cast);
     operators.insert("Celu", activations::celu);
     operators.insert("GRU", recurrent::gru);
     operators.insert("LSTM", recurrent::lstm);
-    operators.insert("LinearClassifier", ml::linear_classifier::linear_classifier);
-    operators.insert("Normalizer", ml::normalizer::normalizer);
     operators.insert("RNN", recurrent::rnn);
-    operators.insert("Scaler", ml::scaler::scaler);
-    operators.insert("Slice", slice::slice);
-    operators.insert("SpaceToDepth", space_to_depth::space_to_depth);
     operators.insert("Swish", activations::swish);
-    operators.insert(
-        "TreeEnsembleClassifier",
-        ml::tree_classifier::tree_classifier,
-    );
-    operators.insert("TreeEnsembleRegressor", ml::tree_regressor::tree_regressor);
-    operators.insert("ZipMap", ml::zip_map::zip_map);
+    ml::register(operators);
+    tensor::register(operators);
 }

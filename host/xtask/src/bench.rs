@@ -10,6 +10,7 @@ pub fn bench() -> Result<()> {
     guest::guest()?;
     run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     models::make_all()?;
+    models::make_zoo()?;
     let python = python::environment("bench", "tests/bench/requirements.txt")?;
     run(command(release_dir()?.join("modelet-bench")).arg(python))
 }

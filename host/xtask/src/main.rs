@@ -27,7 +27,8 @@ usage: cargo xtask COMMAND
   bench          measure what the project promises; on an otherwise idle machine
   fuzz [SECONDS] give every reader of foreign bytes made-up ones; 60 seconds each
   lint           formatting, clippy, and the layering of the crates
-  operators      regenerate docs/operators.md from ONNX's own node tests";
+  operators      regenerate docs/operators.md from ONNX's own node tests
+  zoo            make every model of models/zoo and regenerate docs/sklearn.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,6 +53,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["test"] => test::test(),
         ["lint"] => lint::lint(),
         ["operators"] => operators::operators(),
+        ["zoo"] => models::zoo(),
         [] | ["--help" | "-h" | "help"] => {
             println!("{USAGE}");
             Ok(())

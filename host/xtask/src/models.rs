@@ -1,12 +1,12 @@
-//! The test models, made by the recipes in `models/`.
+//! The test models, made by the recipes in `models/`, and the table of those that scikit-learn makes.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{command, root, run};
-use crate::python;
+use crate::process::{cargo, command, root, run};
+use crate::{guest, python};
 
 /// Every model and its golden cases, in `target/models`.
 pub fn make_all() -> Result<()> {
@@ -17,6 +17,20 @@ pub fn make_all() -> Result<()> {
 pub fn make_for_tests() -> Result<()> {
     run(command(environment()?)
         .args(["tests/clients/protocol_models.py", "target/protocol-models"]))
+}
+
+/// scikit-learn's estimators and what goes with them, in `target/zoo`.
+pub fn make_zoo() -> Result<()> {
+    run(command(environment()?).args(["models/zoo/make.py", "target/zoo"]))
+}
+
+/// Makes and runs the zoo, and writes `docs/sklearn.md`.
+pub fn zoo() -> Result<()> {
+    guest::guest()?;
+    make_zoo()?;
+    run(cargo()
+        .args(["test", "--release", "--test", "zoo"])
+        .env("MODELET_BLESS", "1"))
 }
 
 fn environment() -> Result<PathBuf> {

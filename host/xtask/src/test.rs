@@ -25,6 +25,7 @@ pub fn test() -> Result<()> {
     summary.part("clients", with_python(clients));
     summary.part("models", with_python(models::make_all));
     summary.part("models for tests", with_python(models::make_for_tests));
+    summary.part("zoo", with_python(models::make_zoo));
     summary.part("ONNX node tests", with_python(operators::export));
     summary.part("Postgres", || Ok(postgres()));
     summary.part("tests", tests);

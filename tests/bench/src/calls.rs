@@ -1,5 +1,7 @@
 //! What a call costs inside one process, without a server around it.
 
+mod zoo;
+
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -53,7 +55,7 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
             "",
         );
     }
-    Ok(())
+    zoo::measure(bench, table)
 }
 
 /// The median of instances that are started and ended, one after the other.

@@ -8,7 +8,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::identity::Identity;
 
-use super::labels::Labels;
+use crate::ml::labels::Labels;
 
 pub fn zip_map(
     _ctx: &ParsingContext,

@@ -7,18 +7,27 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::forest::Forest;
-use super::labels::Labels;
-use super::post_transform::PostTransform;
+use super::forest::{Forest, Number};
+use super::lists;
+use crate::ml::labels::Labels;
+use crate::ml::post_transform::PostTransform;
 
 pub fn tree_classifier(
-    _ctx: &ParsingContext,
+    ctx: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let classifier = match lists::is_double(node) {
+        true => parse::<f64>(ctx, node)?,
+        false => parse::<f32>(ctx, node)?,
+    };
+    Ok((classifier, vec![]))
+}
+
+fn parse<W: Number>(ctx: &ParsingContext, node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
     let labels = Labels::parse(node, "classlabels_int64s")?;
     let n_classes = labels.len();
-    let forest = Forest::parse(node, "class", n_classes)?;
-    let base: Vec<f32> = node.get_attr_opt_vec("base_values")?.unwrap_or_default();
+    let forest: Forest<W> = lists::forest(ctx, node, "class", n_classes)?;
+    let base: Vec<W> = lists::numbers(ctx, node, "base_values")?;
     let fits = base.is_empty() || base.len() == n_classes || (base.len() == 1 && n_classes == 2);
     node.expect_attr("base_values", fits, || {
         format!(
@@ -26,72 +35,83 @@ pub fn tree_classifier(
             base.len()
         )
     })?;
-    let binary = Binary::of(&forest, &base);
-    let post_transform = PostTransform::parse(node)?;
-    let classifier = TreeClassifier {
+    Ok(expand(TreeClassifier {
+        binary: Binary::of(&forest, &base),
         forest: Arc::new(forest),
         labels,
         base,
-        binary,
-        post_transform,
-    };
-    Ok((expand(classifier), vec![]))
+        post_transform: PostTransform::parse(node)?,
+    }))
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct TreeClassifier {
-    forest: Arc<Forest>,
+struct TreeClassifier<W> {
+    forest: Arc<Forest<W>>,
     labels: Labels,
     /// Empty, one for each class, or a single one for two classes.
-    base: Vec<f32>,
-    binary: Option<Binary>,
+    base: Vec<W>,
+    binary: Option<Binary<W>>,
     post_transform: PostTransform,
 }
 
 // Weights are compared only to tell equal nodes from different ones.
-impl Eq for TreeClassifier {}
+impl<W: Number> Eq for TreeClassifier<W> {}
 
 /// Two classes of which only one gets votes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Binary {
+struct Binary<W> {
     /// The class with the votes. They count for the second class in either case.
     voted: usize,
-    base: f32,
+    base: W,
     /// The votes are parts of a probability, not distances from a boundary.
     probability: bool,
 }
 
-impl Binary {
-    fn of(forest: &Forest, base: &[f32]) -> Option<Binary> {
+impl<W: Number> Binary<W> {
+    fn of(forest: &Forest<W>, base: &[W]) -> Option<Binary<W>> {
         let voted = forest.votes().first()?.target;
         let only = forest.votes().iter().all(|vote| vote.target == voted);
         let voted = voted as usize;
         (only && forest.n_targets == 2).then(|| Binary {
             voted,
-            base: base.get(voted).or(base.first()).copied().unwrap_or(0.0),
-            probability: forest.votes().iter().all(|vote| vote.weight >= 0.0),
+            base: base
+                .get(voted)
+                .or(base.first())
+                .copied()
+                .unwrap_or(W::zero()),
+            probability: forest.votes().iter().all(|vote| vote.weight >= W::zero()),
         })
     }
 }
 
-#[derive(Clone, Copy, Default)]
-struct Score {
-    value: f32,
+#[derive(Clone, Copy)]
+struct Score<W> {
+    value: W,
     /// A class without a vote or a base value cannot win, whatever the others lose.
     counted: bool,
 }
 
-impl TreeClassifier {
+impl<W: Number> Score<W> {
+    fn none() -> Score<W> {
+        Score {
+            value: W::zero(),
+            counted: false,
+        }
+    }
+}
+
+impl<W: Number> TreeClassifier<W> {
     /// Writes the scores of one row, and returns the position of its class.
-    fn classify<X>(&self, row: &[X], scores: &mut [Score], output: &mut [f32]) -> usize
+    fn classify<X>(&self, row: &[X], scores: &mut [Score<W>], output: &mut [f32]) -> usize
     where
-        X: Copy + PartialOrd + From<f32>,
+        X: Number,
+        W: Into<X>,
     {
-        scores.fill(Score::default());
+        scores.fill(Score::none());
         for votes in self.forest.votes_for(row) {
             for vote in votes {
                 let score = &mut scores[vote.target as usize];
-                score.value += vote.weight;
+                score.value = score.value + vote.weight;
                 score.counted = true;
             }
         }
@@ -101,8 +121,8 @@ impl TreeClassifier {
         }
     }
 
-    fn choose_of_two(&self, binary: Binary, score: f32, output: &mut [f32]) -> usize {
-        let score = score + binary.base;
+    fn choose_of_two(&self, binary: Binary<W>, score: W, output: &mut [f32]) -> usize {
+        let score = (score + binary.base).single();
         if binary.voted == 0 {
             output.copy_from_slice(&self.post_transform.apply_binary(score, binary.probability));
         } else {
@@ -112,9 +132,9 @@ impl TreeClassifier {
         usize::from(score > if binary.probability { 0.5 } else { 0.0 })
     }
 
-    fn choose(&self, scores: &mut [Score], output: &mut [f32]) -> usize {
+    fn choose(&self, scores: &mut [Score<W>], output: &mut [f32]) -> usize {
         for (score, base) in scores.iter_mut().zip(&self.base) {
-            score.value += base;
+            score.value = score.value + *base;
             score.counted = true;
         }
         let mut winner: Option<usize> = None;
@@ -124,7 +144,7 @@ impl TreeClassifier {
             }
         }
         for (output, score) in output.iter_mut().zip(scores) {
-            *output = score.value;
+            *output = score.value.single();
         }
         if output.len() > 1 || self.post_transform == PostTransform::Probit {
             self.post_transform.apply(output);
@@ -132,16 +152,17 @@ impl TreeClassifier {
         winner.unwrap_or(0)
     }
 
-    fn eval_rows<X>(&self, input: &Tensor) -> TractResult<TVec<TValue>>
+    fn eval_rows<X: Number>(&self, input: &Tensor) -> TractResult<TVec<TValue>>
     where
-        X: Datum + Copy + PartialOrd + From<f32>,
+        W: Into<X>,
     {
-        let (n_rows, n_columns) = super::rows_and_columns(input.shape(), self.forest.n_features)?;
+        let (n_rows, n_columns) =
+            crate::ml::rows_and_columns(input.shape(), self.forest.n_features)?;
         let n_classes = self.labels.len();
         let values = input.try_as_plain_ram()?.as_slice::<X>()?;
-        let mut output = super::zeros(n_rows, n_classes)?;
+        let mut output = crate::ml::zeros::<f32>(n_rows, n_classes)?;
         let mut plain = output.try_as_plain_ram_mut()?;
-        let mut scores = vec![Score::default(); n_classes];
+        let mut scores = vec![Score::none(); n_classes];
         let winners: Vec<usize> = plain
             .as_slice_mut::<f32>()?
             .chunks_exact_mut(n_classes)
@@ -157,7 +178,7 @@ impl TreeClassifier {
     }
 }
 
-impl Op for TreeClassifier {
+impl<W: Number> Op for TreeClassifier<W> {
     fn name(&self) -> StaticName {
         "TreeEnsembleClassifier".into()
     }
@@ -165,21 +186,21 @@ impl Op for TreeClassifier {
     op_as_typed_op!();
 }
 
-impl EvalOp for TreeClassifier {
+impl<W: Number> EvalOp for TreeClassifier<W> {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
         match input.datum_type() {
             DatumType::F64 => self.eval_rows::<f64>(&input),
-            _ => self.eval_rows::<f32>(&*input.cast_to::<f32>()?),
+            _ => self.eval_rows::<W>(&*input.cast_to::<W>()?),
         }
     }
 }
 
-impl TypedOp for TreeClassifier {
+impl<W: Number> TypedOp for TreeClassifier<W> {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let n_rows = super::n_rows(&inputs[0].shape);
+        let n_rows = crate::ml::n_rows(&inputs[0].shape);
         Ok(tvec!(
             self.labels.datum_type().fact([n_rows.clone()]),
             f32::fact([n_rows, self.labels.len().to_dim()]),
@@ -189,7 +210,7 @@ impl TypedOp for TreeClassifier {
     as_op!();
 }
 
-impl Expansion for TreeClassifier {
+impl<W: Number> Expansion for TreeClassifier<W> {
     fn name(&self) -> StaticName {
         "TreeEnsembleClassifier".into()
     }
@@ -205,7 +226,7 @@ impl Expansion for TreeClassifier {
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
         check_input_arity(inputs, 1)?;
-        super::classifier_rules(solver, &self.labels, inputs, outputs)
+        crate::ml::classifier_rules(solver, &self.labels, self.labels.len(), inputs, outputs)
     }
 
     fn wire(

@@ -7,8 +7,8 @@ use tract_onnx::tract_hir::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::math::add;
 
-use super::labels::Labels;
-use super::post_transform::PostTransform;
+use crate::ml::labels::Labels;
+use crate::ml::post_transform::PostTransform;
 
 pub fn linear_classifier(
     _ctx: &ParsingContext,
@@ -89,7 +89,13 @@ impl Expansion for LinearClassifier {
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
         check_input_arity(inputs, 1)?;
-        super::classifier_rules(solver, &self.choice.labels, inputs, outputs)
+        crate::ml::classifier_rules(
+            solver,
+            &self.choice.labels,
+            self.choice.labels.len(),
+            inputs,
+            outputs,
+        )
     }
 
     fn wire(
@@ -162,7 +168,7 @@ impl EvalOp for Choice {
             bail!("sums have the shape {:?}", sums.shape())
         };
         let sums = sums.try_as_plain_ram()?.as_slice::<f32>()?;
-        let mut output = super::zeros(n_rows, self.labels.len())?;
+        let mut output = crate::ml::zeros::<f32>(n_rows, self.labels.len())?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let scores = plain
             .as_slice_mut::<f32>()?

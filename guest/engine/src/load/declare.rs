@@ -8,30 +8,66 @@ use tract_onnx::tract_hir::internal::*;
 
 use crate::{Datatype, Dimension, TensorSpec, values};
 
-/// A declared output. Without a datatype where the file declares no tensor.
+/// A declared output. Without a datatype or a shape where the file declares no tensor, or not which.
 pub struct Output {
     pub name: String,
     pub datatype: Option<Datatype>,
+    pub shape: Option<Vec<Dimension>>,
+}
+
+/// How many rows the inputs have whose first dimension is open and has no name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Each input may have another number.
+    Own,
+    /// All have the same.
+    Shared,
+}
+
+/// The name of the rows that inputs share.
+const SHARED: &str = "N";
+
+/// The inputs that are not constants: those a caller gives.
+fn given(graph: &mut GraphProto) -> Vec<&mut ValueInfoProto> {
+    let is_constant = |input: &ValueInfoProto| {
+        let constants = &graph.initializer;
+        constants.iter().any(|constant| constant.name == input.name)
+    };
+    graph
+        .input
+        .iter_mut()
+        .filter(|input| !is_constant(input))
+        .collect()
+}
+
+/// How many inputs have a first dimension that is open and has no name.
+pub fn n_open_batches(proto: &mut ModelProto) -> TractResult<usize> {
+    let mut count = 0;
+    for input in given(graph(proto)?) {
+        let (_, shape) = spec(input, &mut Symbols::default())?;
+        let first = shape.and_then(|shape| shape.into_iter().next());
+        count += usize::from(first == Some(None));
+    }
+    Ok(count)
 }
 
 /// The inputs a caller gives, rewritten in `proto` so that what tract reads is what is returned.
-pub fn inputs(proto: &mut ModelProto, overrides: &[TensorSpec]) -> TractResult<Vec<TensorSpec>> {
-    let graph = graph(proto)?;
-    let constants: Vec<String> = graph
-        .initializer
-        .iter()
-        .map(|tensor| tensor.name.clone())
-        .collect();
+pub fn inputs(
+    proto: &mut ModelProto,
+    overrides: &[TensorSpec],
+    rows: Rows,
+) -> TractResult<Vec<TensorSpec>> {
     let mut specs = vec![];
     let mut symbols = Symbols::default();
-    for input in graph
-        .input
-        .iter_mut()
-        .filter(|input| !constants.contains(&input.name))
-    {
-        let declared = spec(input, &mut symbols)?;
+    for input in given(graph(proto)?) {
+        let (datatype, mut shape) = spec(input, &mut symbols)?;
+        if let Some(first @ None) = shape.as_mut().and_then(|shape| shape.first_mut())
+            && rows == Rows::Shared
+        {
+            *first = Some(symbols.dimension(SHARED));
+        }
         let given = overrides.iter().find(|given| given.name == input.name);
-        let spec = settle(&input.name, declared, given, &mut symbols)?;
+        let spec = settle(&input.name, (datatype, shape), given, &mut symbols)?;
         input.r#type = Some(tensor_type(&spec));
         specs.push(spec);
     }
@@ -79,15 +115,26 @@ pub fn outputs(proto: &mut ModelProto) -> TractResult<Vec<Output>> {
             }
             _ => None,
         };
+        let shape = declared_shape(output);
         if datatype.is_none() {
             output.r#type = None;
         }
         outputs.push(Output {
             name: output.name.clone(),
             datatype,
+            shape,
         });
     }
     Ok(outputs)
+}
+
+/// Of an output, with names for what is open.
+fn declared_shape(output: &ValueInfoProto) -> Option<Vec<Dimension>> {
+    let (_, shape) = spec(output, &mut Symbols::default()).ok()?;
+    let named = |(axis, size): (usize, Option<Dimension>)| {
+        size.unwrap_or_else(|| Dimension::Symbolic(format!("{}_{axis}", output.name)))
+    };
+    Some(shape?.into_iter().enumerate().map(named).collect())
 }
 
 fn graph(proto: &mut ModelProto) -> TractResult<&mut GraphProto> {

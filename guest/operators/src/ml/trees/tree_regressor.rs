@@ -4,49 +4,66 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::forest::{Forest, Vote};
-use super::post_transform::PostTransform;
+use super::forest::{Forest, Number, Vote};
+use super::lists;
+use crate::ml::post_transform::PostTransform;
 
 pub fn tree_regressor(
-    _ctx: &ParsingContext,
+    ctx: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let n_targets: usize = node.get_attr("n_targets")?;
-    // A limit on what a malformed file can make every row allocate.
-    node.expect_attr(
-        "n_targets",
-        (1..=1 << 20).contains(&n_targets),
-        "1 to 1048576 targets",
-    )?;
-    let base = node.get_attr_opt_vec("base_values")?.unwrap_or_default();
+    let regressor = match lists::is_double(node) {
+        true => parse::<f64>(ctx, node)?,
+        false => parse::<f32>(ctx, node)?,
+    };
+    Ok((regressor, vec![]))
+}
+
+fn parse<W: Number>(ctx: &ParsingContext, node: &NodeProto) -> TractResult<Box<dyn InferenceOp>> {
+    let n_targets = n_targets(node)?;
+    let base: Vec<W> = lists::numbers(ctx, node, "base_values")?;
     node.expect_attr(
         "base_values",
         base.is_empty() || base.len() == n_targets,
         || format!("none or {n_targets} of them, got {}", base.len()),
     )?;
-    let regressor = TreeRegressor {
-        forest: Arc::new(Forest::parse(node, "target", n_targets)?),
+    Ok(expand(TreeRegressor {
+        forest: Arc::new(lists::forest(ctx, node, "target", n_targets)?),
         aggregate: Aggregate::parse(node)?,
         base,
         post_transform: PostTransform::parse(node)?,
-    };
-    Ok((expand(regressor), vec![]))
+        output: f32::datum_type(),
+    }))
+}
+
+/// With a limit on what a malformed file can make every row allocate.
+pub fn n_targets(node: &NodeProto) -> TractResult<usize> {
+    let n_targets: usize = node.get_attr("n_targets")?;
+    node.expect_attr(
+        "n_targets",
+        (1..=1 << 20).contains(&n_targets),
+        "1 to 1048576 targets",
+    )?;
+    Ok(n_targets)
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct TreeRegressor {
-    forest: Arc<Forest>,
-    aggregate: Aggregate,
+pub struct TreeRegressor<W> {
+    pub forest: Arc<Forest<W>>,
+    pub aggregate: Aggregate,
     /// Empty, or one for each target.
-    base: Vec<f32>,
-    post_transform: PostTransform,
+    pub base: Vec<W>,
+    /// Computed in single precision.
+    pub post_transform: PostTransform,
+    /// FP32 or the type of `W`.
+    pub output: DatumType,
 }
 
 // Weights are compared only to tell equal nodes from different ones.
-impl Eq for TreeRegressor {}
+impl<W: Number> Eq for TreeRegressor<W> {}
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Aggregate {
+pub enum Aggregate {
     Sum,
     Average,
     Min,
@@ -68,68 +85,87 @@ impl Aggregate {
     }
 
     /// What a score is before the first vote.
-    fn start(self) -> f32 {
+    fn start<W: Number>(self) -> W {
         match self {
-            Aggregate::Sum | Aggregate::Average => 0.0,
-            Aggregate::Min => f32::INFINITY,
-            Aggregate::Max => f32::NEG_INFINITY,
+            Aggregate::Sum | Aggregate::Average => W::zero(),
+            Aggregate::Min => W::infinity(),
+            Aggregate::Max => W::neg_infinity(),
         }
     }
 
-    fn count(self, scores: &mut [f32], votes: &[Vote]) {
+    fn count<W: Number>(self, scores: &mut [W], votes: &[Vote<W>]) {
         for vote in votes {
             let score = &mut scores[vote.target as usize];
-            match self {
-                Aggregate::Sum | Aggregate::Average => *score += vote.weight,
-                Aggregate::Min => *score = score.min(vote.weight),
-                Aggregate::Max => *score = score.max(vote.weight),
-            }
+            *score = match self {
+                Aggregate::Sum | Aggregate::Average => *score + vote.weight,
+                Aggregate::Min => score.min(vote.weight),
+                Aggregate::Max => score.max(vote.weight),
+            };
         }
     }
 
-    fn finish(self, score: f32, n_trees: usize) -> f32 {
+    fn finish<W: Number>(self, score: W, n_trees: usize) -> W {
         match self {
-            Aggregate::Average => score / n_trees as f32,
+            Aggregate::Average => score / <W as From<f32>>::from(n_trees as f32),
             // No tree voted for this target.
-            Aggregate::Min | Aggregate::Max if score == self.start() => 0.0,
+            Aggregate::Min | Aggregate::Max if score == self.start() => W::zero(),
             _ => score,
         }
     }
 }
 
-impl TreeRegressor {
-    fn score<X: Copy + PartialOrd + From<f32>>(&self, row: &[X], scores: &mut [f32]) {
+impl<W: Number> TreeRegressor<W> {
+    fn score<X: Number>(&self, row: &[X], scores: &mut [W])
+    where
+        W: Into<X>,
+    {
         scores.fill(self.aggregate.start());
         for votes in self.forest.votes_for(row) {
             self.aggregate.count(scores, votes);
         }
         for (target, score) in scores.iter_mut().enumerate() {
-            let base = self.base.get(target).copied().unwrap_or(0.0);
+            let base = self.base.get(target).copied().unwrap_or(W::zero());
             *score = self.aggregate.finish(*score, self.forest.n_trees()) + base;
-        }
-        // ONNX Runtime leaves a single target as it is, except for PROBIT; exporters count on it.
-        if scores.len() > 1 || self.post_transform == PostTransform::Probit {
-            self.post_transform.apply(scores);
         }
     }
 
-    fn eval_rows<X>(&self, input: &Tensor) -> TractResult<Tensor>
+    /// ONNX Runtime leaves a single target as it is, except for PROBIT; exporters count on it.
+    fn transforms(&self) -> bool {
+        let single = self.forest.n_targets == 1;
+        match self.post_transform {
+            PostTransform::None => false,
+            PostTransform::Probit => true,
+            _ => !single,
+        }
+    }
+
+    fn eval_rows<X: Number>(&self, input: &Tensor) -> TractResult<Tensor>
     where
-        X: Datum + Copy + PartialOrd + From<f32>,
+        W: Into<X>,
     {
-        let (n_rows, n_columns) = super::rows_and_columns(input.shape(), self.forest.n_features)?;
+        let n_targets = self.forest.n_targets;
+        let (n_rows, n_columns) =
+            crate::ml::rows_and_columns(input.shape(), self.forest.n_features)?;
         let values = input.try_as_plain_ram()?.as_slice::<X>()?;
-        let mut output = super::zeros(n_rows, self.forest.n_targets)?;
-        let mut scores = output.try_as_plain_ram_mut()?;
-        let scores = scores.as_slice_mut::<f32>()?;
-        for (row, scores) in scores.chunks_exact_mut(self.forest.n_targets).enumerate() {
+        let mut table = crate::ml::zeros::<W>(n_rows, n_targets)?;
+        let mut plain = table.try_as_plain_ram_mut()?;
+        let scores = plain.as_slice_mut::<W>()?;
+        for (row, scores) in scores.chunks_exact_mut(n_targets).enumerate() {
             self.score(&values[row * n_columns..][..n_columns], scores);
         }
-        Ok(output)
+        if !self.transforms() {
+            return Ok(table.cast_to_dt(self.output)?.into_owned());
+        }
+        let mut singles = table.cast_to::<f32>()?.into_owned();
+        let mut plain = singles.try_as_plain_ram_mut()?;
+        for scores in plain.as_slice_mut::<f32>()?.chunks_exact_mut(n_targets) {
+            self.post_transform.apply(scores);
+        }
+        Ok(singles.cast_to_dt(self.output)?.into_owned())
     }
 }
 
-impl Op for TreeRegressor {
+impl<W: Number> Op for TreeRegressor<W> {
     fn name(&self) -> StaticName {
         "TreeEnsembleRegressor".into()
     }
@@ -137,29 +173,31 @@ impl Op for TreeRegressor {
     op_as_typed_op!();
 }
 
-impl EvalOp for TreeRegressor {
+impl<W: Number> EvalOp for TreeRegressor<W> {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
         let output = match input.datum_type() {
             DatumType::F64 => self.eval_rows::<f64>(&input)?,
-            _ => self.eval_rows::<f32>(&*input.cast_to::<f32>()?)?,
+            _ => self.eval_rows::<W>(&*input.cast_to::<W>()?)?,
         };
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
-impl TypedOp for TreeRegressor {
+impl<W: Number> TypedOp for TreeRegressor<W> {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let n_rows = super::n_rows(&inputs[0].shape);
-        Ok(tvec!(f32::fact([n_rows, self.forest.n_targets.to_dim()])))
+        let n_rows = crate::ml::n_rows(&inputs[0].shape);
+        Ok(tvec!(
+            self.output.fact([n_rows, self.forest.n_targets.to_dim()])
+        ))
     }
 
     as_op!();
 }
 
-impl Expansion for TreeRegressor {
+impl<W: Number> Expansion for TreeRegressor<W> {
     fn name(&self) -> StaticName {
         "TreeEnsembleRegressor".into()
     }
@@ -172,10 +210,10 @@ impl Expansion for TreeRegressor {
     ) -> InferenceResult {
         check_input_arity(inputs, 1)?;
         check_output_arity(outputs, 1)?;
-        solver.equals(&outputs[0].datum_type, f32::datum_type())?;
+        solver.equals(&outputs[0].datum_type, self.output)?;
         solver.equals(&outputs[0].rank, 2)?;
         solver.equals(&outputs[0].shape[1], self.forest.n_targets.to_dim())?;
-        super::same_rows(solver, &inputs[0], &outputs[0])
+        crate::ml::same_rows(solver, &inputs[0], &outputs[0])
     }
 
     fn wire(

@@ -1,0 +1,6 @@
+//! Support vector machines.
+
+mod coupling;
+mod machine;
+pub mod svm_classifier;
+pub mod svm_regressor;
