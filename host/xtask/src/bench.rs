@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::process::{cargo, command, release_dir, run};
-use crate::{guest, models, python};
+use crate::{browser, guest, models, python};
 
 /// Builds everything and measures it. Takes some ten minutes, on a machine that does nothing else.
 pub fn bench() -> Result<()> {
@@ -11,5 +11,6 @@ pub fn bench() -> Result<()> {
     run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     models::make_all()?;
     let python = python::environment("bench", "tests/bench/requirements.txt")?;
-    run(command(release_dir()?.join("modelet-bench")).arg(python))
+    run(command(release_dir()?.join("modelet-bench")).arg(python))?;
+    browser::bench()
 }
