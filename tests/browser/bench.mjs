@@ -63,9 +63,13 @@ async function compare(page, model) {
   row(`browser inference ÷ onnxruntime-web, one thread, same page: ${model}`, ratio(alone, ort), "goal ≤ 1.0");
 }
 
-const ms = (time) => `${time.toFixed(time < 1 ? 3 : 1)} ms`;
+function ms(time) {
+  return `${time.toFixed(time < 1 ? 3 : 1)} ms`;
+}
 
-const median = (times) => times.toSorted((one, other) => one - other)[times.length >> 1];
+function median(times) {
+  return times.toSorted((one, other) => one - other)[times.length >> 1];
+}
 
 /** Times of requests over HTTP with binary tensors, one after the other. */
 async function askServer(model, { name, datatype, shape, data }) {

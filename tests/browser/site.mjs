@@ -10,6 +10,9 @@ const TYPES = {
   ".json": "application/json", ".wasm": "application/wasm", ".txt": "text/plain",
 };
 
+/** A page that shares nothing with others has a clock of some microseconds. */
+const ALONE = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+
 /** Serves `folders` by their prefix, and what begins with /v2 from `upstream.address` while `upstream.up`. */
 export async function site(folders, upstream = { up: false }) {
   const server = http.createServer((request, response) => {
@@ -19,7 +22,7 @@ export async function site(folders, upstream = { up: false }) {
     const file = path.join(folders[prefix] ?? "", path.normalize(url.slice(prefix?.length ?? 0) || "index.html"));
     const stat = statSync(file, { throwIfNoEntry: false });
     if (prefix === undefined || !stat?.isFile()) return response.writeHead(404).end();
-    response.writeHead(200, { "content-type": TYPES[path.extname(file)] ?? "text/html", "content-length": stat.size });
+    response.writeHead(200, { ...ALONE, "content-type": TYPES[path.extname(file)] ?? "text/html", "content-length": stat.size });
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

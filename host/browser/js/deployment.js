@@ -49,9 +49,9 @@ export class Deployment {
     });
     try {
       for (let step; (step = policy.step(pending, performance.now())); ) {
-        if (step.outputs) {
-          const wanted = step.outputs.filter(({ name }) => !outputs.length || outputs.includes(name));
-          return answer(wanted.map(decode), "static");
+        if (step.outputs !== undefined) {
+          const wanted = JSON.parse(step.outputs).filter(({ name }) => !outputs.length || outputs.includes(name));
+          return answer(wanted.map(fixed), "static");
         }
         const servedBy = `${step.model}/${step.version}`;
         const attempt = await this.#attempt(pending, servedBy, inputs, { outputs, timeoutMs: step.timeout });
@@ -86,6 +86,14 @@ export class Deployment {
   close() {
     for (const place of this.#places.values()) place.close?.();
   }
+}
+
+/** An output as `model.toml` gives it, in the protocol's JSON. */
+function fixed(output) {
+  const tensor = decode(encode({ ...output, data: [output.data].flat(Infinity) }));
+  const count = tensor.shape.reduce((product, size) => product * size, 1);
+  if (tensor.data.length === count) return tensor;
+  throw new TypeError(`the static output \`${tensor.name}\` has ${tensor.data.length} elements and not ${count}`);
 }
 
 async function read(url) {

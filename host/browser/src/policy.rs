@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use js_sys::{Array, Object};
 use modelet_policy::fallback::Trigger;
-use modelet_protocol::Signature;
-use modelet_protocol::rest::decode_request;
 use wasm_bindgen::prelude::*;
 
 use crate::deployment::{Caller, Deployment, Request, Step};
-use crate::values::{field, from_tensors, record, tensors, texts};
+use crate::values::{field, record, tensors, texts};
 
 /// Decides for one page.
 #[wasm_bindgen]
@@ -77,25 +75,21 @@ impl Policy {
         })
     }
 
-    /// What follows: `{model, version, timeout}`, `{outputs}` for a static answer, or undefined.
-    pub fn step(&mut self, pending: &mut Pending, now: f64) -> Result<JsValue, JsError> {
+    /// What follows: `{model, version, timeout}`, `{outputs}` for the text of a static answer,
+    /// or undefined.
+    pub fn step(&mut self, pending: &mut Pending, now: f64) -> JsValue {
         match self.deployment.step(&mut pending.request, time(now)) {
             Step::Ask {
                 model,
                 version,
                 timeout,
-            } => Ok(record(&[
+            } => record(&[
                 ("model", JsValue::from_str(model.as_str())),
                 ("version", JsValue::from_str(&version.to_string())),
                 ("timeout", JsValue::from_f64(timeout.as_secs_f64() * 1e3)),
-            ])),
-            Step::Static(outputs) => {
-                // Outputs are written as inputs are.
-                let body = format!(r#"{{"inputs":{outputs}}}"#);
-                let decoded = decode_request(body.as_bytes(), None, &Signature::default())?;
-                Ok(record(&[("outputs", from_tensors(&decoded.inputs))]))
-            }
-            Step::End => Ok(JsValue::UNDEFINED),
+            ]),
+            Step::Static(outputs) => record(&[("outputs", JsValue::from_str(&outputs))]),
+            Step::End => JsValue::UNDEFINED,
         }
     }
 
@@ -161,10 +155,7 @@ fn map(object: &JsValue, lower: bool) -> BTreeMap<String, String> {
         Some((name, pair.get(1).as_string()?))
     };
     let entries = Object::entries(object);
-    entries
-        .iter()
-        .filter_map(|entry| pair(entry.into()))
-        .collect()
+    entries.iter().filter_map(pair).collect()
 }
 
 fn error(reason: String) -> JsError {
