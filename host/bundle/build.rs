@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 const MODULE: &str = "../../target/guest/wasm32-unknown-unknown/browser/modelet_browser.wasm";
@@ -12,7 +12,7 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={}", module.display());
     if !module.exists() {
         println!("cargo::error=the browser's host is not built yet: run `cargo xtask guest` first");
-        bail!("{} is missing", module.display());
+        return Ok(());
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     Bindgen::new()

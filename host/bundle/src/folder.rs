@@ -33,9 +33,17 @@ pub struct Written {
 /// The last file of a bundle: a folder that has it is a bundle and may be written again.
 pub const MARK: &str = "deployment.json";
 
-/// Writes into a folder that is new, empty, or an earlier bundle.
+/// Where a bundle has its modelets.
+pub const MODELS: &str = "models";
+
+/// Writes into a folder that is new, empty, or an earlier bundle, whose models are removed.
 pub fn write(folder: &Path, files: &[File]) -> Result<Vec<Written>> {
     check(folder)?;
+    let models = folder.join(MODELS);
+    if models.exists() {
+        fs::remove_dir_all(&models)
+            .with_context(|| format!("{} cannot be removed", models.display()))?;
+    }
     files.iter().map(|file| write_one(folder, file)).collect()
 }
 

@@ -10,7 +10,7 @@ use modelet_policy::versions::served;
 use modelet_store::{ArtifactFile, Repository};
 use serde::Serialize;
 
-use crate::folder::{Content, File, MARK, Written, write};
+use crate::folder::{Content, File, MARK, MODELS, Written, write};
 
 /// What is the same in every site.
 const OURS: &[(&str, &[u8])] = &[
@@ -180,7 +180,7 @@ fn device(
 ) -> Result<(File, Place)> {
     let facts = inspect(&artifact.read()?)
         .with_context(|| format!("{} is not a modelet", artifact.path.display()))?;
-    let path = format!("models/{name}/{version}/model.wasm");
+    let path = format!("{MODELS}/{name}/{version}/model.wasm");
     let content = Content::Copy {
         from: artifact.path.clone(),
         bytes: facts.size_bytes,
