@@ -2,11 +2,22 @@
 
 const PAGE = 65536;
 
+/** The one contract, and what the code exports of it. */
+const CONTRACT = "modelet:model/inference@0.1.0";
+const EXPORTS = {
+  realloc: "cabi_realloc",
+  describe: `${CONTRACT}#describe`,
+  endDescribe: `cabi_post_${CONTRACT}#describe`,
+  infer: `${CONTRACT}#infer`,
+  endInfer: `cabi_post_${CONTRACT}#infer`,
+};
+
 export class Instance {
   /** `first` is what an earlier instance of the same modules has under that name. */
   constructor({ memory, code }, first) {
     this.memory = new WebAssembly.Instance(memory, {}).exports.memory;
-    this.code = new WebAssembly.Instance(code, { memory: { memory: this.memory } });
+    const { exports } = new WebAssembly.Instance(code, { memory: { memory: this.memory } });
+    this.functions = Object.fromEntries(Object.entries(EXPORTS).map(([name, exported]) => [name, callable(exports, exported)]));
     this.first = first ?? pages(this.memory);
   }
 
@@ -26,6 +37,11 @@ export class Instance {
   damage() {
     new Uint8Array(this.memory.buffer).fill(0xff);
   }
+}
+
+function callable(exports, name) {
+  if (typeof exports[name] !== "function") throw new Error(`the model's code does not export \`${name}\``);
+  return exports[name];
 }
 
 /** A copy of each page, or nothing for one of zeros. */

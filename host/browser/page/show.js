@@ -25,7 +25,7 @@ export class Asker {
     section.append(document.querySelector("#about").content.cloneNode(true));
     const version = this.versions(model).at(-1);
     const panel = { section, model, broken: false };
-    section.querySelector(".switch span").textContent = `Break ${model}/${version}`;
+    section.querySelector(".switch span").textContent = `Break ${model}/${version}: overwrite its memory, so that it fails`;
     const box = section.querySelector(".switch input");
     box.addEventListener("change", async () => {
       await this.deployment.modelet(model, version).damage(box.checked);

@@ -1,12 +1,13 @@
 //! One modelet in the browser's own WebAssembly: its file read, its instances called.
 
-use js_sys::WebAssembly::{Instance, Memory};
-use js_sys::{Array, Function, Uint8Array};
-use modelet_artifact::{CONTRACT, Metadata, outline};
-use modelet_protocol::Tensor;
+use js_sys::Uint8Array;
+use js_sys::WebAssembly::Memory;
+use modelet_artifact::{Metadata, outline};
+use modelet_protocol::{Signature, Tensor};
 use wasm_bindgen::prelude::*;
 
 use crate::abi::{Answer, Broken, Reader, lower};
+use crate::js::Functions;
 use crate::values::{field, from_specs, from_tensors, record, tensors, texts};
 
 /// A modelet's file, read and found to be one.
@@ -59,8 +60,8 @@ impl Modelet {
     }
 
     /// Whether what an instance says of itself is what the file says. To be asked before the first call.
-    pub fn check(&self, memory: &Memory, code: &Instance) -> Result<(), JsError> {
-        let guest = Guest::new(memory, code)?;
+    pub fn check(&self, memory: &Memory, functions: &Functions) -> Result<(), JsError> {
+        let guest = Guest { memory, functions };
         let described = guest.describe().map_err(|error| JsError::new(&error))?;
         match described == self.metadata.signature {
             true => Ok(()),
@@ -75,16 +76,16 @@ impl Modelet {
     pub fn infer(
         &self,
         memory: &Memory,
-        code: &Instance,
+        functions: &Functions,
         inputs: &JsValue,
         outputs: &JsValue,
-    ) -> Result<JsValue, JsError> {
-        let guest = Guest::new(memory, code)?;
+    ) -> JsValue {
+        let guest = Guest { memory, functions };
         let (inputs, outputs) = match self.request(inputs, outputs) {
             Ok(request) => request,
-            Err(reason) => return Ok(failed(None, &reason)),
+            Err(reason) => return failed(None, &reason),
         };
-        Ok(match guest.infer(&inputs, &outputs) {
+        match guest.infer(&inputs, &outputs) {
             Ok(Answer::Outputs(tensors)) => record(&[("outputs", from_tensors(&tensors))]),
             Ok(Answer::InvalidInput(reason)) => failed(None, &reason),
             Ok(Answer::ModelFailed(reason)) => failed(Some("failed"), &reason),
@@ -92,7 +93,7 @@ impl Modelet {
                 let message = guest.panic_message(self.metadata.panic_message_address);
                 failed(Some("trap"), &message.unwrap_or(reason))
             }
-        })
+        }
     }
 }
 
@@ -122,51 +123,36 @@ fn failed(trigger: Option<&str>, message: &str) -> JsValue {
 /// A live instance.
 struct Guest<'a> {
     memory: &'a Memory,
-    exports: JsValue,
-    realloc: Function,
+    functions: &'a Functions,
 }
 
 impl Guest<'_> {
-    fn new<'a>(memory: &'a Memory, code: &Instance) -> Result<Guest<'a>, JsError> {
-        let exports: JsValue = code.exports().into();
-        Ok(Guest {
-            memory,
-            realloc: function(&exports, "cabi_realloc").map_err(|error| JsError::new(&error))?,
-            exports,
-        })
-    }
-
-    fn describe(&self) -> Result<modelet_protocol::Signature, String> {
-        let address = self.call("describe", &[])?;
+    fn describe(&self) -> Result<Signature, String> {
+        let address = self.functions.describe().map_err(trapped)?;
         let signature = self.reader().signature(address).map_err(told)?;
-        self.end("describe", address)?;
+        self.functions.end_describe(address).map_err(trapped)?;
         Ok(signature)
     }
 
     fn infer(&self, inputs: &[Tensor], outputs: &[String]) -> Result<Answer, String> {
         let put = |bytes: &[u8], alignment| self.put(bytes, alignment);
-        let parameters = lower(inputs, outputs, put)?;
-        let address = self.call("infer", &parameters)?;
+        let [inputs, inputs_length, outputs, outputs_length] = lower(inputs, outputs, put)?;
+        let address = self
+            .functions
+            .infer(inputs, inputs_length, outputs, outputs_length)
+            .map_err(trapped)?;
         let answer = self.reader().answer(address).map_err(told)?;
-        self.end("infer", address)?;
+        // The guest may have back what it answered with.
+        self.functions.end_infer(address).map_err(trapped)?;
         Ok(answer)
-    }
-
-    /// Calls a function of the contract, which returns the address of its answer.
-    fn call(&self, name: &str, parameters: &[u32]) -> Result<u32, String> {
-        let function = function(&self.exports, &format!("{CONTRACT}#{name}"))?;
-        number(&function, parameters)
-    }
-
-    /// Lets the guest have back what it answered with.
-    fn end(&self, name: &str, address: u32) -> Result<(), String> {
-        let function = function(&self.exports, &format!("cabi_post_{CONTRACT}#{name}"))?;
-        call(&function, &[address]).map(drop)
     }
 
     fn put(&self, bytes: &[u8], alignment: u32) -> Result<u32, String> {
         let length = bytes.len() as u32;
-        let address = number(&self.realloc, &[0, 0, alignment, length])?;
+        let address = self
+            .functions
+            .realloc(0, 0, alignment, length)
+            .map_err(trapped)?;
         // Allocating may have moved the memory.
         let memory = self.bytes();
         let end = address.checked_add(length);
@@ -204,28 +190,8 @@ fn told(broken: Broken) -> String {
     broken.to_string()
 }
 
-fn function(exports: &JsValue, name: &str) -> Result<Function, String> {
-    let function = field(exports, name).dyn_into();
-    function.map_err(|_| format!("the code does not export `{name}`"))
-}
-
-fn number(function: &Function, parameters: &[u32]) -> Result<u32, String> {
-    let result = call(function, parameters)?.as_f64();
-    let result = result.ok_or("the code returns nothing where an address is expected")?;
-    // An i32 to JavaScript, the same bits as an address.
-    Ok(result as i64 as u32)
-}
-
-/// The error is what WebAssembly itself says of a trap.
-fn call(function: &Function, parameters: &[u32]) -> Result<JsValue, String> {
-    let parameters: Array = parameters
-        .iter()
-        .map(|&parameter| JsValue::from(parameter))
-        .collect();
-    function
-        .apply(&JsValue::UNDEFINED, &parameters)
-        .map_err(|error| {
-            let message = field(&error, "message").as_string();
-            message.unwrap_or_else(|| "the model stopped".to_owned())
-        })
+/// What WebAssembly itself says of a trap.
+fn trapped(error: JsValue) -> String {
+    let message = field(&error, "message").as_string();
+    message.unwrap_or_else(|| "the model stopped".to_owned())
 }

@@ -13,5 +13,6 @@
 mod abi;
 mod deployment;
 mod guest;
+mod js;
 mod policy;
 mod values;

@@ -4,27 +4,34 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use modelet_protocol::{Tensor, TensorSpec};
 use wasm_bindgen::{JsCast as _, JsValue};
 
+use crate::js::JsTensor;
+
 /// Whole numbers above this are not told apart by a JavaScript number.
 const EXACT: f64 = 9_007_199_254_740_991.0;
 
 /// Tensors as the page has them: `{name, datatype, shape, data}` with the data as bytes.
 pub fn tensors(list: &JsValue) -> Result<Vec<Tensor>, String> {
     let list: &Array = list.dyn_ref().ok_or("the inputs are no list")?;
-    list.iter().map(|tensor| self::tensor(&tensor)).collect()
+    list.iter()
+        .map(|tensor| match tensor.is_object() {
+            true => self::tensor(tensor.unchecked_ref()),
+            false => Err("a tensor is no object".to_owned()),
+        })
+        .collect()
 }
 
-fn tensor(value: &JsValue) -> Result<Tensor, String> {
-    let name = field(value, "name").as_string();
+fn tensor(value: &JsTensor) -> Result<Tensor, String> {
+    let name = value.name().as_string();
     let name = name.ok_or("a tensor has no name")?;
-    let datatype = field(value, "datatype").as_string().unwrap_or_default();
+    let datatype = value.datatype().as_string().unwrap_or_default();
     let datatype = datatype
         .parse()
         .map_err(|error| format!("tensor `{name}`: {error}"))?;
-    let shape = field(value, "shape");
-    let shape: Option<Vec<u64>> = shape
+    let shape: Option<Vec<u64>> = value
+        .shape()
         .dyn_ref::<Array>()
         .and_then(|shape| shape.iter().map(|size| whole(&size)).collect());
-    let data = field(value, "data");
+    let data = value.data();
     let data = data.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec);
     match (shape, data) {
         (Some(shape), Some(data)) => Ok(Tensor {
@@ -57,17 +64,14 @@ pub fn from_tensors(tensors: &[Tensor]) -> JsValue {
 }
 
 fn from_tensor(tensor: &Tensor) -> JsValue {
-    let shape: Array = tensor
-        .shape
-        .iter()
-        .map(|&size| JsValue::from_f64(size as f64))
-        .collect();
-    record(&[
-        ("name", JsValue::from_str(&tensor.name)),
-        ("datatype", JsValue::from_str(tensor.datatype.name())),
-        ("shape", shape.into()),
-        ("data", Uint8Array::from(&tensor.data[..]).into()),
-    ])
+    let sizes = tensor.shape.iter();
+    let shape: Array = sizes.map(|&size| JsValue::from_f64(size as f64)).collect();
+    let value = JsTensor::new();
+    value.set_name(&tensor.name);
+    value.set_datatype(tensor.datatype.name());
+    value.set_shape(&shape);
+    value.set_data(&Uint8Array::from(&tensor.data[..]));
+    value.into()
 }
 
 /// A declared tensor, with −1 for a size that the model leaves open.
