@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod bundle;
 mod cache;
 mod input;
 mod inspect;
@@ -28,6 +29,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Build(build::Arguments),
+    Bundle(bundle::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Bench(bench::Arguments),
@@ -38,6 +40,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Build(arguments) => build::build(&arguments),
+        Command::Bundle(arguments) => bundle::bundle(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod built;
+mod bundle;
 mod cli;
 mod clients;
 mod models;

@@ -48,6 +48,8 @@ pub enum Invalid {
     MissingMetadata,
     #[error("the `{EMBED_SECTION}` section cannot be read: {0}")]
     BadMetadata(#[from] serde_json::Error),
+    #[error("the component is put together as no modelet is: {0}")]
+    Outline(&'static str),
 }
 
 /// Reads and checks the outside of a modelet; functions' bodies are left to the compiler to validate.
@@ -55,47 +57,48 @@ pub fn inspect(bytes: &[u8]) -> Result<Facts, Invalid> {
     if !bytes.starts_with(b"\0asm") {
         return Err(Invalid::NotWasm);
     }
-    let outside = Outside::read(bytes)?;
-    if let Some(import) = outside.imports.into_iter().next() {
-        return Err(Invalid::Imports(import));
+    let mut outside = Outside::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        outside.visit(payload?)?;
     }
-    if !outside.exports.iter().any(|export| export == CONTRACT) {
-        return Err(Invalid::MissingExport);
-    }
-    if let Some(extra) = outside.exports.into_iter().find(|name| name != CONTRACT) {
-        return Err(Invalid::ExtraExport(extra));
-    }
-    let metadata = outside.metadata.ok_or(Invalid::MissingMetadata)?;
+    let (code_bytes, image_bytes) = (outside.code_bytes, outside.image_bytes);
     Ok(Facts {
-        metadata: serde_json::from_slice(metadata)?,
+        metadata: outside.metadata()?,
         sha256: sha256_hex(bytes),
         size_bytes: bytes.len() as u64,
-        code_bytes: outside.code_bytes,
-        image_bytes: outside.image_bytes,
+        code_bytes,
+        image_bytes,
     })
 }
 
-/// The parts of a component that [`inspect`] looks at.
+/// The parts of a component that its reader looks at.
 #[derive(Default)]
-struct Outside<'a> {
+pub struct Outside {
     depth: usize,
     imports: Vec<String>,
     exports: Vec<String>,
-    metadata: Option<&'a [u8]>,
+    metadata: Option<Vec<u8>>,
     code_bytes: u64,
     image_bytes: u64,
 }
 
-impl<'a> Outside<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Invalid> {
-        let mut outside = Outside::default();
-        for payload in Parser::new(0).parse_all(bytes) {
-            outside.visit(payload?)?;
+impl Outside {
+    /// What a component that imports nothing and exports the contract says about itself.
+    pub fn metadata(self) -> Result<Metadata, Invalid> {
+        if let Some(import) = self.imports.into_iter().next() {
+            return Err(Invalid::Imports(import));
         }
-        Ok(outside)
+        if !self.exports.iter().any(|export| export == CONTRACT) {
+            return Err(Invalid::MissingExport);
+        }
+        if let Some(extra) = self.exports.into_iter().find(|name| name != CONTRACT) {
+            return Err(Invalid::ExtraExport(extra));
+        }
+        let metadata = self.metadata.ok_or(Invalid::MissingMetadata)?;
+        Ok(serde_json::from_slice(&metadata)?)
     }
 
-    fn visit(&mut self, payload: Payload<'a>) -> Result<(), Invalid> {
+    pub fn visit(&mut self, payload: Payload<'_>) -> Result<(), Invalid> {
         match payload {
             Payload::Version { encoding, .. } => {
                 if self.depth == 0 && encoding == Encoding::Module {
@@ -123,7 +126,7 @@ impl<'a> Outside<'a> {
             Payload::CustomSection(section)
                 if self.depth == 1 && section.name() == EMBED_SECTION =>
             {
-                self.metadata = Some(section.data());
+                self.metadata = Some(section.data().to_vec());
             }
             _ => {}
         }

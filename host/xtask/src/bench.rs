@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::process::{cargo, command, release_dir, run};
-use crate::{guest, models, python};
+use crate::{browser, guest, models, python};
 
 /// Builds everything and measures it. Takes some ten minutes, on a machine that does nothing else.
 pub fn bench() -> Result<()> {
@@ -12,5 +12,6 @@ pub fn bench() -> Result<()> {
     models::make_all()?;
     models::make_zoo()?;
     let python = python::environment("bench", "tests/bench/requirements.txt")?;
-    run(command(release_dir()?.join("modelet-bench")).arg(python))
+    run(command(release_dir()?.join("modelet-bench")).arg(python))?;
+    browser::bench()
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{cargo, command, root, run};
 
-const TARGETS: [&str; 4] = ["artifact", "npy", "request", "spec"];
+const TARGETS: [&str; 5] = ["answer", "artifact", "npy", "request", "spec"];
 
 /// LLVM's own coverage, which libFuzzer reads; it needs no nightly compiler.
 const COVERAGE: &str = "-Cpasses=sancov-module \

@@ -1,4 +1,5 @@
-//! The engine as a component, for the builder to make modelets from.
+//! What runs as WebAssembly: the engine as a component, for the builder to make modelets from, and the
+//! host inside a browser.
 
 mod split;
 
@@ -12,9 +13,14 @@ use crate::process::{cargo, command, exists, root, run};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Compiles the engine and wraps it into `target/guest/engine.wasm`, whose path it returns.
+/// Compiles the browser's host, compiles the engine and wraps it into `target/guest/engine.wasm`, whose
+/// path it returns.
 pub fn guest() -> Result<PathBuf> {
     add_target()?;
+    run(cargo()
+        .args(["build", "--package", "modelet-browser", "--lib"])
+        .args(["--target", TARGET, "--profile", "browser"])
+        .args(["--target-dir", "target/guest"]))?;
     run(cargo()
         .args(["build", "--package", "modelet-engine", "--lib"])
         .args(["--target", TARGET, "--profile", "guest"])

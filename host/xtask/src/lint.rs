@@ -21,6 +21,17 @@ pub fn lint() -> Result<()> {
         "--target-dir",
         "target/guest",
     ])?;
+    clippy(&[
+        "--package",
+        "modelet-browser",
+        "--lib",
+        "--target",
+        guest::TARGET,
+        "--profile",
+        "browser",
+        "--target-dir",
+        "target/guest",
+    ])?;
     run(cargo().args(["test", "--release", "--workspace", "--test", "layering"]))
 }
 

@@ -4,6 +4,7 @@
 //! build the guest before anything else exists.
 
 mod bench;
+mod browser;
 mod demo;
 mod fuzz;
 mod guest;
@@ -21,9 +22,10 @@ use anyhow::{Context as _, Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  guest          compile the engine to WebAssembly: target/guest/engine.wasm
+  guest          compile to WebAssembly what is inside `modelet`: the engine and the browser's host
   demo [--stay]  build everything, serve a real model and send it real inputs
   test           everything that `.ci/run` checks
+  browser        only the stories in a real browser
   bench          measure what the project promises; on an otherwise idle machine
   fuzz [SECONDS] give every reader of foreign bytes made-up ones; 60 seconds each
   lint           formatting, clippy, and the layering of the crates
@@ -51,6 +53,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["fuzz"] => fuzz::fuzz(60),
         ["fuzz", seconds] => fuzz::fuzz(seconds.parse().context("SECONDS is a whole number")?),
         ["test"] => test::test(),
+        ["browser"] => test::browser(),
         ["lint"] => lint::lint(),
         ["operators"] => operators::operators(),
         ["zoo"] => models::zoo(),

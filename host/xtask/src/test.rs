@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::process::{cargo, exists, is_ci, run};
-use crate::{fuzz, guest, lint, models, operators, python};
+use crate::{browser, fuzz, guest, lint, models, operators, python};
 
 /// How a part of the tests ended, if without a failure.
 pub enum Outcome {
@@ -29,8 +29,25 @@ pub fn test() -> Result<()> {
     summary.part("ONNX node tests", with_python(operators::export));
     summary.part("Postgres", || Ok(postgres()));
     summary.part("tests", tests);
+    summary.part("browser", in_browser);
     summary.print();
     summary.verdict()
+}
+
+/// Only the part of [`test`] that needs a browser.
+pub fn browser() -> Result<()> {
+    guest::guest()?;
+    let mut summary = Summary::default();
+    summary.part("models", with_python(models::make_all));
+    summary.part("browser", in_browser);
+    summary.print();
+    summary.verdict()
+}
+
+/// The stories in a browser, with the `modelet` of this moment.
+fn in_browser() -> Result<Outcome> {
+    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    browser::test()
 }
 
 /// A part that needs a virtual environment.

@@ -114,6 +114,34 @@ const RULES: &[Rule] = &[
         because: "the guest imports nothing and decides nothing",
     },
     Rule {
+        package: "modelet-browser",
+        never: &[
+            "getrandom",
+            "hyper",
+            "tokio",
+            "tract-onnx",
+            "wasmtime",
+            "modelet-builder",
+            "modelet-runtime",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "a page has its own WebAssembly, and what it downloads is small",
+    },
+    Rule {
+        package: "modelet-bundle",
+        never: &[
+            "axum",
+            "clap",
+            "hyper",
+            "wasmtime",
+            "modelet-builder",
+            "modelet-runtime",
+            "modelet-server",
+        ],
+        because: "a bundle is files that were checked, and nothing is run to make it",
+    },
+    Rule {
         package: "xtask",
         never: &[
             "clap",
@@ -165,7 +193,7 @@ fn violations(rule: &Rule) -> Vec<String> {
 /// The names of every crate below `package`, itself included.
 fn reached_by(package: &str) -> BTreeSet<String> {
     let target: &[&str] = match package {
-        "modelet-engine" => &["--target", "wasm32-unknown-unknown"],
+        "modelet-browser" | "modelet-engine" => &["--target", "wasm32-unknown-unknown"],
         _ => &[],
     };
     let output = Command::new(env!("CARGO"))

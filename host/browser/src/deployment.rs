@@ -1,0 +1,513 @@
+//! Who is asked, request by request, as `modelet-policy` decides it.
+//!
+//! A version is somewhere: on this device or at a server. That is the page's concern; here it is a name
+//! and a number, asked one after the other until one answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use modelet_policy::breaker::Breaker;
+use modelet_policy::fallback::{Target, Trigger};
+use modelet_policy::guard::{Guards, Numbers};
+use modelet_policy::names::{ModelName, Version, Which};
+use modelet_policy::routing::{self, Sticky, hash};
+use modelet_policy::spec::ModelSpec;
+use modelet_policy::versions;
+use modelet_protocol::Tensor;
+
+/// How long a version is passed over that could not be loaded or reached.
+const AWAY: Duration = Duration::from_secs(5);
+
+/// For one attempt, where `model.toml` has no timeout.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The models that a page uses. Times are durations since a beginning that stays the same.
+#[derive(Default)]
+pub struct Deployment {
+    models: BTreeMap<ModelName, Model>,
+}
+
+struct Model {
+    spec: ModelSpec,
+    versions: BTreeMap<Version, Candidate>,
+}
+
+struct Candidate {
+    breaker: Option<Breaker>,
+    away_until: Duration,
+}
+
+/// What a request says of itself, beside its tensors.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// A version or a label that is to answer, and no other.
+    pub version: Option<String>,
+    /// What keeps the caller with a version, whatever `traffic.sticky` names.
+    pub key: Option<String>,
+    /// Different for each request: the key where there is no other.
+    pub id: String,
+    /// By name in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub cookies: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A request on its way from one version to the next.
+pub struct Request {
+    model: ModelName,
+    first: Result<Version, Trigger>,
+    pinned: bool,
+    deadline: Duration,
+    begun: bool,
+    /// Why each attempt so far failed.
+    triggers: Vec<Trigger>,
+    asking: Option<(ModelName, Version)>,
+}
+
+/// What is to be done next for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Ask {
+        model: ModelName,
+        version: Version,
+        timeout: Duration,
+    },
+    /// Answer with these outputs, which are a list of tensors in the protocol's JSON.
+    Static(String),
+    /// Tell the first failure.
+    End,
+}
+
+impl Deployment {
+    /// Adds a model. `then` names others that are asked when its own chain of versions and models is at
+    /// its end, before any static answer. `seed` spreads the breakers of many pages out.
+    pub fn add(
+        &mut self,
+        name: &str,
+        model_toml: &str,
+        versions: &[String],
+        then: &[String],
+        seed: u64,
+    ) -> Result<(), String> {
+        let name: ModelName = name.parse().map_err(told)?;
+        let mut spec = ModelSpec::parse(model_toml).map_err(told)?;
+        let chain = &mut spec.fallback.chain;
+        let is_static = |target: &Target| matches!(target, Target::Static(_));
+        let end = chain.iter().position(is_static).unwrap_or(chain.len());
+        let others = then.iter().map(|name| {
+            let name = name.parse().map_err(told)?;
+            Ok(Target::Model {
+                name,
+                version: None,
+            })
+        });
+        chain.splice(end..end, others.collect::<Result<Vec<_>, String>>()?);
+        let numbers = versions.iter().map(|version| version.parse());
+        let numbers: Vec<Version> = numbers.collect::<Result<_, _>>().map_err(told)?;
+        let candidate = |version: Version| {
+            let seed = hash("breaker", format!("{name}/{version}/{seed}").as_bytes());
+            Candidate {
+                breaker: spec
+                    .breaker
+                    .clone()
+                    .map(|limits| Breaker::new(limits, seed)),
+                away_until: Duration::ZERO,
+            }
+        };
+        let versions = versions::served(&spec.versions, numbers)
+            .into_iter()
+            .map(|version| (version, candidate(version)))
+            .collect();
+        self.models.insert(name, Model { spec, versions });
+        Ok(())
+    }
+
+    /// Routes a request.
+    pub fn begin(
+        &self,
+        model: &str,
+        caller: &Caller,
+        deadline: Duration,
+        now: Duration,
+    ) -> Result<Request, String> {
+        let name: ModelName = model.parse().map_err(told)?;
+        let model = self.model(&name)?;
+        let first = match &caller.version {
+            Some(version) => Ok(model.named(version)?),
+            None => model.route(caller, now),
+        };
+        Ok(Request {
+            first,
+            pinned: caller.version.is_some(),
+            model: name,
+            deadline,
+            begun: false,
+            triggers: Vec::new(),
+            asking: None,
+        })
+    }
+
+    /// What follows. A step that asks is to be followed by [`Deployment::answered`] or
+    /// [`Deployment::failed`].
+    pub fn step(&mut self, request: &mut Request, now: Duration) -> Step {
+        if !request.begun {
+            request.begun = true;
+            let tried = match request.first {
+                Ok(version) => self.ask(request, &request.model.clone(), Some(version), now),
+                Err(trigger) => Err(trigger),
+            };
+            match tried {
+                Ok(step) => return step,
+                Err(trigger) => request.triggers.push(trigger),
+            }
+        }
+        while let Some(target) = self.next(request, now) {
+            let tried = match target {
+                Target::Static(outputs) => return Step::Static(outputs),
+                Target::Version(which) => match self.version(&request.model, &which) {
+                    Some(version) => self.ask(request, &request.model.clone(), Some(version), now),
+                    None => Err(Trigger::Load),
+                },
+                Target::Model { name, version } => self.ask(request, &name, version, now),
+                // Never of this plan, as `next` makes it.
+                Target::Remote(_) => Err(Trigger::Load),
+            };
+            match tried {
+                Ok(step) => return step,
+                Err(trigger) => request.triggers.push(trigger),
+            }
+        }
+        Step::End
+    }
+
+    /// What the model that is asked now wants of its answers.
+    pub fn guards(&self, request: &Request) -> Option<&Guards> {
+        let (model, _) = request.asking.as_ref()?;
+        let guards = &self.models.get(model)?.spec.guards;
+        (!guards.is_empty()).then_some(guards)
+    }
+
+    /// Why these outputs may not be given.
+    pub fn guard(&self, request: &Request, outputs: &[Tensor]) -> Result<(), String> {
+        let Some(guards) = self.guards(request) else {
+            return Ok(());
+        };
+        let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
+        let values: Vec<Vec<f64>> = numbers.collect();
+        let outputs = outputs.iter().zip(&values);
+        let numbers: Vec<Numbers<'_>> = outputs
+            .map(|(output, values)| Numbers {
+                name: &output.name,
+                shape: &output.shape,
+                values,
+            })
+            .collect();
+        guards.check(&numbers)
+    }
+
+    /// The version that was asked has answered.
+    pub fn answered(&mut self, request: &mut Request, now: Duration) {
+        if let Some(breaker) = self.asked(request).and_then(|asked| asked.breaker.as_mut()) {
+            breaker.end(now, false);
+        }
+        request.asking = None;
+    }
+
+    /// The version that was asked has failed; `None` is the caller's own doing.
+    pub fn failed(&mut self, request: &mut Request, trigger: Option<Trigger>, now: Duration) {
+        if let Some(asked) = self.asked(request) {
+            if trigger == Some(Trigger::Load) {
+                asked.away_until = now + AWAY;
+            }
+            match &mut asked.breaker {
+                Some(breaker) if trigger.is_some_and(Trigger::counts_against_version) => {
+                    breaker.end(now, true);
+                }
+                Some(breaker) => breaker.forget(),
+                None => {}
+            }
+        }
+        request.asking = None;
+        match trigger {
+            Some(trigger) => request.triggers.push(trigger),
+            // What is wrong with a request is wrong everywhere; but one that does not suit another
+            // model is no reason to give up on it.
+            None if request.triggers.is_empty() => request.pinned = true,
+            None => request.triggers.push(Trigger::Failed),
+        }
+    }
+
+    fn model(&self, name: &ModelName) -> Result<&Model, String> {
+        let model = self.models.get(name);
+        model.ok_or_else(|| format!("the deployment has no model `{name}`"))
+    }
+
+    fn asked(&mut self, request: &Request) -> Option<&mut Candidate> {
+        let (model, version) = request.asking.as_ref()?;
+        self.models.get_mut(model)?.versions.get_mut(version)
+    }
+
+    /// The next of the plan, which is a pure function of what failed so far.
+    fn next(&self, request: &Request, now: Duration) -> Option<Target> {
+        if request.pinned {
+            return None;
+        }
+        let left = request.deadline.saturating_sub(now);
+        let spec = &self.models.get(&request.model)?.spec;
+        // The remotes of a `model.toml` are the server's, whose pages may not ask them.
+        let mut plan = spec.fallback.plan(&spec.labels, request.first.ok(), true);
+        let mut target = None;
+        for trigger in &request.triggers {
+            target = Some(plan.next(*trigger, left)?);
+        }
+        target.cloned()
+    }
+
+    fn version(&self, model: &ModelName, which: &Which) -> Option<Version> {
+        which.version(&self.models.get(model)?.spec.labels)
+    }
+
+    fn ask(
+        &mut self,
+        request: &mut Request,
+        name: &ModelName,
+        version: Option<Version>,
+        now: Duration,
+    ) -> Result<Step, Trigger> {
+        let model = self.models.get_mut(name).ok_or(Trigger::Load)?;
+        let version = match version {
+            Some(version) => version,
+            None => {
+                versions::default(&model.spec.versions, model.ready(now)).ok_or(Trigger::Load)?
+            }
+        };
+        let limit = model.spec.limits.timeout.unwrap_or(TIMEOUT);
+        let candidate = model.versions.get_mut(&version).ok_or(Trigger::Load)?;
+        if let Some(breaker) = &mut candidate.breaker
+            && !breaker.begin(now)
+        {
+            return Err(Trigger::Breaker);
+        }
+        request.asking = Some((name.clone(), version));
+        Ok(Step::Ask {
+            model: name.clone(),
+            version,
+            timeout: limit.min(request.deadline.saturating_sub(now)),
+        })
+    }
+}
+
+impl Request {
+    /// Why the first attempt failed.
+    pub fn reason(&self) -> Option<Trigger> {
+        self.triggers.first().copied()
+    }
+}
+
+impl Model {
+    fn ready(&self, now: Duration) -> impl Iterator<Item = Version> + Clone {
+        let ready = move |candidate: &Candidate| now >= candidate.away_until;
+        self.versions
+            .iter()
+            .filter_map(move |(version, candidate)| ready(candidate).then_some(*version))
+    }
+
+    fn named(&self, text: &str) -> Result<Version, String> {
+        let labelled = self.spec.labels.get(text).copied();
+        let version = labelled.or_else(|| text.parse().ok());
+        version
+            .filter(|version| self.versions.contains_key(version))
+            .ok_or_else(|| format!("there is no version `{text}`"))
+    }
+
+    fn route(&self, caller: &Caller, now: Duration) -> Result<Version, Trigger> {
+        let willing = |version: &Version| {
+            let breaker = self.versions.get(version).map(|known| &known.breaker);
+            breaker
+                .and_then(Option::as_ref)
+                .is_none_or(|breaker| breaker.is_willing(now))
+        };
+        let header = |name: &str| caller.headers.get(name).map(String::as_str);
+        let key = hash(&self.spec.traffic.salt, self.key(caller).as_bytes());
+        let of = |ready: Vec<Version>| {
+            let routed = routing::route(&self.spec, ready.into_iter(), header, key);
+            routed.map(|(version, _)| version)
+        };
+        of(self.ready(now).filter(willing).collect()).ok_or_else(|| {
+            match of(self.ready(now).collect()) {
+                Some(_) => Trigger::Breaker,
+                None => Trigger::Load,
+            }
+        })
+    }
+
+    fn key<'a>(&self, caller: &'a Caller) -> &'a str {
+        let sticky = self.spec.traffic.sticky.as_ref();
+        let named = sticky.and_then(|sticky| match sticky {
+            Sticky::Header(name) => caller.headers.get(name),
+            Sticky::Cookie(name) => caller.cookies.get(name),
+            Sticky::Parameter(name) => caller.parameters.get(name),
+            // A page does not know its own address.
+            Sticky::Client => None,
+        });
+        caller.key.as_ref().or(named).unwrap_or(&caller.id)
+    }
+}
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use modelet_protocol::Datatype;
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1);
+    const DEADLINE: Duration = Duration::from_secs(100);
+
+    /// A model on this device in two versions, and the same at a server.
+    fn deployment(model_toml: &str) -> Deployment {
+        let mut deployment = Deployment::default();
+        let texts = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|&text| text.to_owned())
+                .collect::<Vec<_>>()
+        };
+        let versions = texts(&["1", "2"]);
+        let server = texts(&["server"]);
+        deployment
+            .add("digits", model_toml, &versions, &server, 7)
+            .unwrap();
+        deployment
+            .add("server", "", &texts(&["1"]), &texts(&["digits"]), 7)
+            .unwrap();
+        deployment
+    }
+
+    fn begin(deployment: &Deployment, model: &str) -> Request {
+        let caller = Caller::default();
+        deployment.begin(model, &caller, DEADLINE, NOW).unwrap()
+    }
+
+    /// Who is asked when each that is asked fails with `trigger`.
+    fn story(deployment: &mut Deployment, mut request: Request, trigger: Trigger) -> Vec<String> {
+        let mut asked = Vec::new();
+        loop {
+            match deployment.step(&mut request, NOW) {
+                Step::Ask { model, version, .. } => asked.push(format!("{model}/{version}")),
+                Step::Static(outputs) => {
+                    asked.push(outputs);
+                    return asked;
+                }
+                Step::End => return asked,
+            }
+            deployment.failed(&mut request, Some(trigger), NOW);
+        }
+    }
+
+    #[test]
+    fn this_device_first_and_the_server_if_it_fails() {
+        let mut deployment = deployment("fallback.chain = [{ version = 1 }, { static = \"[]\" }]");
+        let request = begin(&deployment, "digits");
+        let asked = story(&mut deployment, request, Trigger::Trap);
+        assert_eq!(asked, ["digits/2", "digits/1", "server/1", "[]"]);
+    }
+
+    #[test]
+    fn the_server_first_and_this_device_if_it_fails() {
+        let mut deployment = deployment("");
+        let request = begin(&deployment, "server");
+        let asked = story(&mut deployment, request, Trigger::Load);
+        assert_eq!(asked, ["server/1", "digits/2"]);
+        // What could not be loaded is passed over for a while.
+        let request = begin(&deployment, "server");
+        assert_eq!(request.first, Err(Trigger::Load));
+        let later = NOW + AWAY;
+        let caller = Caller::default();
+        let request = deployment.begin("server", &caller, DEADLINE, later);
+        assert!(request.unwrap().first.is_ok());
+    }
+
+    #[test]
+    fn a_named_version_answers_or_nobody() {
+        let mut deployment = deployment("labels.old = 1");
+        let of = |version: &str| Caller {
+            version: Some(version.to_owned()),
+            ..Caller::default()
+        };
+        let request = deployment
+            .begin("digits", &of("old"), DEADLINE, NOW)
+            .unwrap();
+        assert_eq!(story(&mut deployment, request, Trigger::Trap), ["digits/1"]);
+        assert!(deployment.begin("digits", &of("3"), DEADLINE, NOW).is_err());
+    }
+
+    #[test]
+    fn the_callers_own_mistake_is_not_tried_elsewhere() {
+        let mut deployment = deployment("");
+        let mut request = begin(&deployment, "digits");
+        assert!(matches!(
+            deployment.step(&mut request, NOW),
+            Step::Ask { .. }
+        ));
+        deployment.failed(&mut request, None, NOW);
+        assert_eq!(deployment.step(&mut request, NOW), Step::End);
+    }
+
+    #[test]
+    fn a_breaker_keeps_requests_away_from_a_version_that_fails() {
+        let mut deployment = deployment("breaker.consecutive = 2\nversions.default = 2");
+        for _ in 0..2 {
+            let request = begin(&deployment, "digits");
+            story(&mut deployment, request, Trigger::Trap);
+        }
+        let request = begin(&deployment, "digits");
+        assert_eq!(request.first, Err(Trigger::Breaker));
+        let asked = story(&mut deployment, request, Trigger::Trap);
+        assert_eq!(asked, ["server/1"]);
+    }
+
+    #[test]
+    fn nothing_is_asked_after_the_deadline() {
+        let mut deployment = deployment("");
+        let mut request = begin(&deployment, "digits");
+        deployment.step(&mut request, NOW);
+        deployment.failed(&mut request, Some(Trigger::Deadline), DEADLINE);
+        assert_eq!(deployment.step(&mut request, DEADLINE), Step::End);
+    }
+
+    #[test]
+    fn a_key_stays_with_its_version_and_weights_hold() {
+        let deployment = deployment("traffic.weights = { 1 = 25, 2 = 75 }");
+        let of = |key: usize| {
+            let caller = Caller {
+                key: Some(format!("user {key}")),
+                ..Caller::default()
+            };
+            let request = deployment.begin("digits", &caller, DEADLINE, NOW).unwrap();
+            request.first.unwrap().number()
+        };
+        let first: Vec<u64> = (0..1000).map(of).collect();
+        assert_eq!((0..1000).map(of).collect::<Vec<_>>(), first);
+        let ones = first.iter().filter(|&&version| version == 1).count();
+        assert!((200..300).contains(&ones), "{ones}");
+    }
+
+    #[test]
+    fn an_answer_is_guarded_by_the_model_that_gave_it() {
+        let mut deployment = deployment("guards.finite = true");
+        let mut request = begin(&deployment, "digits");
+        deployment.step(&mut request, NOW);
+        let output = |value: f32| Tensor {
+            name: "y".to_owned(),
+            datatype: Datatype::Fp32,
+            shape: vec![1],
+            data: value.to_le_bytes().to_vec(),
+        };
+        assert!(deployment.guard(&request, &[output(1.0)]).is_ok());
+        assert!(deployment.guard(&request, &[output(f32::NAN)]).is_err());
+    }
+}

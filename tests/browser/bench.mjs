@@ -1,0 +1,126 @@
+// What is promised of the browser, beside what is measured. Nothing here fails for being slow.
+//
+// The server, the package and onnxruntime-web take turns, so that a busy moment is no one's alone.
+
+import { execFileSync } from "node:child_process";
+import { readFileSync, readdirSync, rmSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+
+import { browser, open, packageFolder } from "./browser.mjs";
+import { cases, onnx } from "./golden.mjs";
+import { serve, site } from "./site.mjs";
+
+const { MODELET, REPOSITORY, CACHE } = process.env;
+const SITE = "target/browser/bench-site";
+const ROUNDS = 5;
+const ROUND_MS = 1500;
+
+const rows = [];
+const row = (...cells) => {
+  console.error(cells.join("  "));
+  rows.push(cells);
+};
+
+rmSync(SITE, { recursive: true, force: true });
+execFileSync(MODELET, ["bundle", "web", REPOSITORY, "--output", SITE]);
+const server = await serve(MODELET, REPOSITORY, CACHE);
+const served = await site({ "/ort/": `${packageFolder("onnxruntime-web")}/dist/`, "/onnx/": "./", "/": SITE });
+const chromium = await browser();
+try {
+  packageSize();
+  const page = await open(chromium.context, `${served.url}/modelet-web/package.json`, []);
+  for (const model of ["digits", "magika", "mobilenet"]) await compare(page, model);
+} finally {
+  await chromium.close();
+  served.close();
+  server.close();
+}
+console.log("\n| what | measured | at least |\n|---|---|---|");
+for (const cells of rows) console.log(`| ${cells.join(" | ")} |`);
+
+function packageSize() {
+  const sizes = readdirSync(`${SITE}/modelet-web`).map((name) => gzipSync(readFileSync(`${SITE}/modelet-web/${name}`), { level: 9 }).length);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  row("browser package without models, gzip", `${(total / 1e3).toFixed(0)} kB`, "≤ 300 KB");
+}
+
+async function compare(page, model) {
+  const [input] = cases(model)[0].inputs;
+  if (input.sine !== undefined) {
+    const count = input.shape.reduce((product, size) => product * size, 1);
+    input.data = Array.from({ length: count }, (_, index) => Math.fround(Math.sin(index * input.sine)));
+  }
+  await page.evaluate(prepareInPage, [model, input, `/onnx/${onnx(model)}`]);
+  const times = { server: [], here: [], model: [], ort: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    times.server.push(...(await askServer(model, input)));
+    for (const [name, more] of Object.entries(await page.evaluate(timeInPage, ROUND_MS))) times[name].push(...more);
+  }
+  await page.evaluate(() => globalThis.measured.close());
+  const [server, here, alone, ort] = [times.server, times.here, times.model, times.ort].map(median);
+  const ratio = (one, other) => `${(one / other).toFixed(2)} (${ms(one)} / ${ms(other)})`;
+  row(`browser inference ÷ our server's, as a caller sees both: ${model}`, ratio(here, server), "≤ 1.5");
+  row(`browser inference ÷ onnxruntime-web, one thread, same page: ${model}`, ratio(alone, ort), "goal ≤ 1.0");
+}
+
+function ms(time) {
+  return `${time.toFixed(time < 1 ? 3 : 1)} ms`;
+}
+
+function median(times) {
+  return times.toSorted((one, other) => one - other)[times.length >> 1];
+}
+
+/** Times of requests over HTTP with binary tensors, one after the other. */
+async function askServer(model, { name, datatype, shape, data }) {
+  const bytes = Buffer.from((datatype === "FP32" ? Float32Array : Int32Array).from(data.flat(9)).buffer);
+  const head = { parameters: { binary_data_output: true }, inputs: [{ name, datatype, shape, parameters: { binary_data_size: bytes.length } }] };
+  const json = Buffer.from(JSON.stringify(head));
+  const headers = { "inference-header-content-length": String(json.length) };
+  const [body, times] = [Buffer.concat([json, bytes]), []];
+  for (const end = performance.now() + ROUND_MS; performance.now() < end; ) {
+    const begin = performance.now();
+    const response = await fetch(`http://${server.address}/v2/models/${model}/infer`, { method: "POST", headers, body });
+    await response.arrayBuffer();
+    if (!response.ok) throw new Error(`the server answers ${model} with ${response.status}`);
+    times.push(performance.now() - begin);
+  }
+  // Until code is warm on either side.
+  return times.slice(times.length >> 2);
+}
+
+async function prepareInPage([model, { name, datatype, shape, data }, onnx]) {
+  const { load } = await import("/modelet-web/index.js");
+  const ort = await import("/ort/ort.wasm.min.mjs");
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmPaths = "/ort/";
+  const typed = (datatype === "FP32" ? Float32Array : Int32Array).from(data.flat(9));
+  const modelet = await load(`/models/${model}/1/model.wasm`);
+  const session = await ort.InferenceSession.create(onnx, { executionProviders: ["wasm"] });
+  const tensor = new ort.Tensor(datatype === "FP32" ? "float32" : "int32", typed, shape);
+  globalThis.measured = {
+    ask: () => modelet.infer([{ name, datatype, shape, data: typed }]),
+    run: () => session.run({ [name]: tensor }),
+    close: () => (modelet.close(), session.release()),
+  };
+}
+
+async function timeInPage(budget) {
+  const [here, model, ort] = [[], [], []];
+  const rounds = async (work) => {
+    for (const end = performance.now() + budget; performance.now() < end; ) await work();
+  };
+  await rounds(async () => {
+    const begin = performance.now();
+    const { ms } = await globalThis.measured.ask();
+    here.push(performance.now() - begin);
+    model.push(ms);
+  });
+  await rounds(async () => {
+    const begin = performance.now();
+    await globalThis.measured.run();
+    ort.push(performance.now() - begin);
+  });
+  const warm = (times) => times.slice(times.length >> 2);
+  return { here: warm(here), model: warm(model), ort: warm(ort) };
+}
