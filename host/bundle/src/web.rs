@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use modelet_artifact::{Facts, inspect};
 use modelet_policy::names::{ModelName, Version};
 use modelet_policy::versions::served;
-use modelet_store::{ArtifactFile, Repository};
+use modelet_store::{ArtifactFile, ModelEntry, Repository};
 use serde::Serialize;
 
 use crate::folder::{Content, File, MARK, MODELS, Written, write};
@@ -143,21 +143,10 @@ pub fn web(repository: &Path, folder: &Path, options: &Web) -> Result<Vec<Writte
     let mut files: Vec<File> = ours.collect();
     let mut models = BTreeMap::new();
     for (name, entry) in listing.models {
-        let spec = entry.spec.map_err(|reason| anyhow!("{name}: {reason}"))?;
-        let mut versions = BTreeMap::new();
-        for version in served(&spec.versions, entry.versions.keys().copied()) {
-            let artifact = &entry.versions[&version];
-            let (file, place) = device(&name, version, artifact, spec.reuse)?;
-            files.push(file);
-            versions.insert(version, place);
-        }
-        ensure!(!versions.is_empty(), "model {name} has no version");
-        let policy = repository.read_spec(&name)?;
-        let then = Vec::new();
         let model = Model {
-            policy,
-            versions,
-            then,
+            policy: repository.read_spec(&name)?,
+            versions: versions(&name, entry, &mut files)?,
+            then: Vec::new(),
         };
         models.insert(name.to_string(), model);
     }
@@ -170,6 +159,24 @@ pub fn web(repository: &Path, folder: &Path, options: &Web) -> Result<Vec<Writte
         content: Content::Text(serde_json::to_string_pretty(&Deployment { models })?),
     });
     write(folder, &files)
+}
+
+/// The versions of a model that are served; their files are added to `files`.
+fn versions(
+    name: &ModelName,
+    entry: ModelEntry,
+    files: &mut Vec<File>,
+) -> Result<BTreeMap<Version, Place>> {
+    let spec = entry.spec.map_err(|reason| anyhow!("{name}: {reason}"))?;
+    let mut versions = BTreeMap::new();
+    for version in served(&spec.versions, entry.versions.keys().copied()) {
+        let artifact = &entry.versions[&version];
+        let (file, place) = device(name, version, artifact, spec.reuse)?;
+        files.push(file);
+        versions.insert(version, place);
+    }
+    ensure!(!versions.is_empty(), "model {name} has no version");
+    Ok(versions)
 }
 
 fn device(
