@@ -189,6 +189,11 @@ mod on_postgres {
         ] {
             assert_eq!(history.matches(step).count(), 1, "{history}");
         }
+        // What the database says and what requests follow are not the same at every moment.
+        wait_for("the weight on every node that is left", || {
+            let weight = "modelet_rollout_weight{model=\"iris\",version=\"2\"} 5000";
+            nodes.iter().all(|node| metric(node, weight))
+        });
         drop(database);
         wait_for("the loss to be told", || {
             metric(&nodes[0], "modelet_state_reachable 0")
