@@ -1,19 +1,26 @@
-//! Finds the browser's host that `cargo xtask guest` builds, and writes the JavaScript that it is called by.
+//! Finds the hosts that `cargo xtask guest` builds, and writes the JavaScript that the browser's is called by.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
-const MODULE: &str = "../../target/guest/wasm32-unknown-unknown/browser/modelet_browser.wasm";
+const GUEST: &str = "../../target/guest";
+const MODULE: &str = "wasm32-unknown-unknown/browser/modelet_browser.wasm";
 
 fn main() -> Result<()> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join(MODULE);
-    println!("cargo::rerun-if-changed={}", module.display());
-    if !module.exists() {
-        println!("cargo::error=the browser's host is not built yet: run `cargo xtask guest` first");
-        return Ok(());
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join(GUEST);
+    let module = guest.join(MODULE);
+    let (gateway, empty) = (guest.join("gateway.wasm"), guest.join("empty.wasm"));
+    for file in [&module, &gateway, &empty] {
+        println!("cargo::rerun-if-changed={}", file.display());
+        if !file.exists() {
+            println!("cargo::error=the hosts are not built yet: run `cargo xtask guest` first");
+            return Ok(());
+        }
     }
+    println!("cargo::rustc-env=MODELET_GATEWAY={}", gateway.display());
+    println!("cargo::rustc-env=MODELET_EMPTY={}", empty.display());
     let out = PathBuf::from(std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     Bindgen::new()
         .input_path(&module)

@@ -16,6 +16,7 @@ pub enum Content {
     /// Part of this program.
     Ours(&'static [u8]),
     Text(String),
+    Bytes(Vec<u8>),
     /// A file that was read and checked before, of this many bytes.
     Copy {
         from: PathBuf,
@@ -30,15 +31,13 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// The last file of a bundle: a folder that has it is a bundle and may be written again.
-pub const MARK: &str = "deployment.json";
-
 /// Where a bundle has its modelets.
 pub const MODELS: &str = "models";
 
-/// Writes into a folder that is new, empty, or an earlier bundle, whose models are removed.
-pub fn write(folder: &Path, files: &[File]) -> Result<Vec<Written>> {
-    check(folder)?;
+/// Writes into a folder that is new, empty, or an earlier bundle, whose models are removed. A bundle is
+/// told by its `mark`, which is the last of its files.
+pub fn write(folder: &Path, mark: &str, files: &[File]) -> Result<Vec<Written>> {
+    check(folder, mark)?;
     let models = folder.join(MODELS);
     if models.exists() {
         fs::remove_dir_all(&models)
@@ -47,13 +46,13 @@ pub fn write(folder: &Path, files: &[File]) -> Result<Vec<Written>> {
     files.iter().map(|file| write_one(folder, file)).collect()
 }
 
-fn check(folder: &Path) -> Result<()> {
+fn check(folder: &Path, mark: &str) -> Result<()> {
     let mut entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         read => read.with_context(|| format!("{} cannot be read", folder.display()))?,
     };
     ensure!(
-        folder.join(MARK).is_file() || entries.next().is_none(),
+        folder.join(mark).is_file() || entries.next().is_none(),
         "{} has other files in it; name a new folder or an empty one",
         folder.display()
     );
@@ -74,6 +73,10 @@ fn write_one(folder: &Path, file: &File) -> Result<Written> {
         Content::Text(text) => {
             fs::write(&place, text).with_context(unwritable)?;
             text.len() as u64
+        }
+        Content::Bytes(bytes) => {
+            fs::write(&place, bytes).with_context(unwritable)?;
+            bytes.len() as u64
         }
         Content::Copy { from, bytes } => {
             let copied = fs::copy(from, &place).with_context(unwritable)?;

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use modelet_artifact::{Facts, inspect};
-use modelet_policy::names::{ModelName, Version};
-use modelet_policy::versions::served;
-use modelet_store::{ArtifactFile, ModelEntry, Repository};
+use anyhow::{Result, ensure};
+use modelet_artifact::Facts;
+use modelet_policy::names::Version;
 use serde::Serialize;
 
-use crate::folder::{Content, File, MARK, MODELS, Written, write};
+use crate::folder::{Content, File, Written, write};
+use crate::models;
+
+/// The last of its files.
+const MARK: &str = "deployment.json";
 
 /// What is the same in every site.
 const OURS: &[(&str, &[u8])] = &[
@@ -131,26 +133,33 @@ enum Place {
 
 /// Writes the site for all of a repository's models that are served.
 pub fn web(repository: &Path, folder: &Path, options: &Web) -> Result<Vec<Written>> {
-    let repository = Repository::open(repository)?;
-    let listing = repository.scan()?;
-    if let Some(problem) = listing.problems.first() {
-        bail!("{}: {}", problem.path.display(), problem.reason);
-    }
     let ours = OURS.iter().map(|(path, bytes)| File {
         path: (*path).to_owned(),
         content: Content::Ours(bytes),
     });
     let mut files: Vec<File> = ours.collect();
     let mut models = BTreeMap::new();
-    for (name, entry) in listing.models {
+    for (name, model) in models::read(repository)? {
+        ensure!(!model.versions.is_empty(), "model {name} has no version");
+        let mut versions = BTreeMap::new();
+        for (version, artifact) in model.versions {
+            let facts = artifact.facts;
+            let place = Place::Device {
+                url: artifact.file.path.clone(),
+                sha256: facts.sha256.clone(),
+                reuse: model.spec.reuse,
+                facts: Box::new(facts),
+            };
+            files.push(artifact.file);
+            versions.insert(version, place);
+        }
         let model = Model {
-            policy: repository.read_spec(&name)?.parse()?,
-            versions: versions(&name, entry, &mut files)?,
+            policy: model.policy,
+            versions,
             then: Vec::new(),
         };
         models.insert(name.to_string(), model);
     }
-    ensure!(!models.is_empty(), "the repository has no models");
     if let Some(server) = &options.server {
         add_server(&mut models, server)?;
     }
@@ -158,47 +167,7 @@ pub fn web(repository: &Path, folder: &Path, options: &Web) -> Result<Vec<Writte
         path: MARK.to_owned(),
         content: Content::Text(serde_json::to_string_pretty(&Deployment { models })?),
     });
-    write(folder, &files)
-}
-
-/// The versions of a model that are served; their files are added to `files`.
-fn versions(
-    name: &ModelName,
-    entry: ModelEntry,
-    files: &mut Vec<File>,
-) -> Result<BTreeMap<Version, Place>> {
-    let spec = entry.spec.map_err(|reason| anyhow!("{name}: {reason}"))?;
-    let mut versions = BTreeMap::new();
-    for version in served(&spec.versions, entry.versions.keys().copied()) {
-        let artifact = &entry.versions[&version];
-        let (file, place) = device(name, version, artifact, spec.reuse)?;
-        files.push(file);
-        versions.insert(version, place);
-    }
-    ensure!(!versions.is_empty(), "model {name} has no version");
-    Ok(versions)
-}
-
-fn device(
-    name: &ModelName,
-    version: Version,
-    artifact: &ArtifactFile,
-    reuse: bool,
-) -> Result<(File, Place)> {
-    let facts = inspect(&artifact.read()?)
-        .with_context(|| format!("{} is not a modelet", artifact.path.display()))?;
-    let path = format!("{MODELS}/{name}/{version}/model.wasm");
-    let content = Content::Copy {
-        from: artifact.path.clone(),
-        bytes: facts.size_bytes,
-    };
-    let place = Place::Device {
-        url: path.clone(),
-        sha256: facts.sha256.clone(),
-        reuse,
-        facts: Box::new(facts),
-    };
-    Ok((File { path, content }, place))
+    write(folder, MARK, &files)
 }
 
 /// Beside each model the same at the server. Each is asked when the other fails.

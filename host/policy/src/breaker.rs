@@ -10,6 +10,8 @@
 //!
 //! Times are durations since an arbitrary beginning that stays the same.
 
+pub mod outcomes;
+
 use std::time::Duration;
 
 use crate::routing::hash;
@@ -86,6 +88,16 @@ impl Breaker {
 
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Whether there is nothing that speaks against the version: another call that goes well need not
+    /// be remembered.
+    pub fn is_quiet(&self) -> bool {
+        let of = self.limits.of.clamp(1, 128);
+        let among = self.latest & (u128::MAX >> (128 - of));
+        self.state == State::Closed
+            && self.consecutive == 0
+            && (self.limits.rate.is_none() || among == 0)
     }
 
     /// Whether a call could be made now. Takes nothing.

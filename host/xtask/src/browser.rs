@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::models::build;
 use crate::process::{command, exists, release_dir, root, run};
 use crate::test::Outcome;
 
@@ -128,17 +129,4 @@ fn repository() -> Result<PathBuf> {
         .and_then(|_| fs::write(folder.join("digits/model.toml"), DIGITS))
         .with_context(|| format!("{} cannot be written", folder.display()))?;
     Ok(folder)
-}
-
-fn build(name: &str, options: &[&str], version: &Path) -> Result<()> {
-    let kept = root().join("models").join(name).join("model.onnx");
-    let made = root().join("target/models").join(name).join("model.onnx");
-    fs::create_dir_all(version).with_context(|| format!("{} cannot be made", version.display()))?;
-    run(command(release_dir()?.join("modelet"))
-        .arg("build")
-        .arg(if kept.exists() { kept } else { made })
-        .arg("--output")
-        .arg(version.join("model.wasm"))
-        .args(["--name", name, "--cache", "target/browser/cache"])
-        .args(options))
 }

@@ -1,6 +1,7 @@
-//! What runs as WebAssembly: the engine as a component, for the builder to make modelets from, and the
-//! host inside a browser.
+//! What runs as WebAssembly: the engine as a component, for the builder to make modelets from, the host
+//! inside a browser, and the host inside Spin.
 
+mod empty;
 mod split;
 
 use std::fs;
@@ -13,24 +14,26 @@ use crate::process::{cargo, command, exists, root, run};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Compiles the browser's host, compiles the engine and wraps it into `target/guest/engine.wasm`, whose
-/// path it returns.
+/// Compiles the hosts, compiles the engine and wraps it into `target/guest/engine.wasm`, whose path it
+/// returns.
 pub fn guest() -> Result<PathBuf> {
     add_target()?;
+    build("modelet-browser", "browser")?;
+    let gateway = build("modelet-gateway", "browser")?;
+    wrap(&gateway, "gateway", Ok)?;
+    empty::write(&root().join("target/guest/empty.wasm"))?;
+    let engine = build("modelet-engine", "guest")?;
+    wrap(&engine, "engine", |whole| split::split(&whole))
+}
+
+/// Each for itself: together they would choose each other's dependencies' features.
+fn build(package: &str, profile: &str) -> Result<PathBuf> {
     run(cargo()
-        .args(["build", "--package", "modelet-browser", "--lib"])
-        .args(["--target", TARGET, "--profile", "browser"])
+        .args(["build", "--package", package, "--lib"])
+        .args(["--target", TARGET, "--profile", profile])
         .args(["--target-dir", "target/guest"]))?;
-    run(cargo()
-        .args(["build", "--package", "modelet-engine", "--lib"])
-        .args(["--target", TARGET, "--profile", "guest"])
-        .args(["--target-dir", "target/guest"]))?;
-    let module = root().join(format!("target/guest/{TARGET}/guest/modelet_engine.wasm"));
-    let component = root().join("target/guest/engine.wasm");
-    if is_newer(&module, &component)? {
-        wrap(&module, &component)?;
-    }
-    Ok(component)
+    let module = package.replace('-', "_");
+    Ok(root().join(format!("target/guest/{TARGET}/{profile}/{module}.wasm")))
 }
 
 /// Compiles policy to WebAssembly, for the test that it decides there as it does here.
@@ -66,19 +69,28 @@ fn is_newer(module: &Path, component: &Path) -> Result<bool> {
     Ok(changed(component).map_or(true, |wrapped| wrapped < module_changed))
 }
 
-fn wrap(module: &Path, component: &Path) -> Result<()> {
+/// Makes a module the component `target/guest/NAME.wasm`.
+fn wrap(
+    module: &Path,
+    name: &str,
+    finish: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>,
+) -> Result<PathBuf> {
+    let component = root().join(format!("target/guest/{name}.wasm"));
+    if !is_newer(module, &component)? {
+        return Ok(component);
+    }
     let core = fs::read(module).with_context(|| format!("{} is not readable", module.display()))?;
     let bytes = ComponentEncoder::default()
         .module(&core)
         .map(|encoder| encoder.validate(true))
         .and_then(|mut encoder| encoder.encode())
-        .and_then(|whole| split::split(&whole))
-        .context("the engine does not make a component")?;
-    fs::write(component, &bytes)
+        .and_then(finish)
+        .with_context(|| format!("the {name} does not make a component"))?;
+    fs::write(&component, &bytes)
         .with_context(|| format!("{} cannot be written", component.display()))?;
     eprintln!(
-        "wrote target/guest/engine.wasm, {:.1} MB",
+        "wrote target/guest/{name}.wasm, {:.1} MB",
         bytes.len() as f64 / 1e6
     );
-    Ok(())
+    Ok(component)
 }

@@ -32,6 +32,17 @@ pub fn lint() -> Result<()> {
         "--target-dir",
         "target/guest",
     ])?;
+    clippy(&[
+        "--package",
+        "modelet-gateway",
+        "--lib",
+        "--target",
+        guest::TARGET,
+        "--profile",
+        "browser",
+        "--target-dir",
+        "target/guest",
+    ])?;
     run(cargo().args(["test", "--release", "--workspace", "--test", "layering"]))
 }
 

@@ -7,6 +7,7 @@ mod bench;
 mod browser;
 mod demo;
 mod fuzz;
+mod gateway;
 mod guest;
 mod lint;
 mod models;
@@ -22,10 +23,12 @@ use anyhow::{Context as _, Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  guest          compile to WebAssembly what is inside `modelet`: the engine and the browser's host
+  guest          compile to WebAssembly what is inside `modelet`: the engine, and the browser's and Spin's hosts
   demo [--stay]  build everything, serve a real model and send it real inputs
   test           everything that `.ci/run` checks
   browser        only the stories in a real browser
+  gateway        only the stories of the gateway, in a host of WASI HTTP
+  spin           make the application that `spin.toml` is about
   bench          measure what the project promises; on an otherwise idle machine
   fuzz [SECONDS] give every reader of foreign bytes made-up ones; 60 seconds each
   lint           formatting, clippy, and the layering of the crates
@@ -54,6 +57,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["fuzz", seconds] => fuzz::fuzz(seconds.parse().context("SECONDS is a whole number")?),
         ["test"] => test::test(),
         ["browser"] => test::browser(),
+        ["gateway"] => test::gateway(),
+        ["spin"] => gateway::spin(),
         ["lint"] => lint::lint(),
         ["operators"] => operators::operators(),
         ["zoo"] => models::zoo(),

@@ -1,16 +1,30 @@
 //! The test models, made by the recipes in `models/`, and the table of those that scikit-learn makes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{cargo, command, root, run};
+use crate::process::{cargo, command, release_dir, root, run};
 use crate::{guest, python};
 
 /// Every model and its golden cases, in `target/models`.
 pub fn make_all() -> Result<()> {
     run(command(environment()?).arg("models/make.py"))
+}
+
+/// Builds one of them as a user would, with the options that it needs, as `model.wasm` in this folder.
+pub fn build(name: &str, options: &[&str], version: &Path) -> Result<()> {
+    let kept = root().join("models").join(name).join("model.onnx");
+    let made = root().join("target/models").join(name).join("model.onnx");
+    fs::create_dir_all(version).with_context(|| format!("{} cannot be made", version.display()))?;
+    run(command(release_dir()?.join("modelet"))
+        .arg("build")
+        .arg(if kept.exists() { kept } else { made })
+        .arg("--output")
+        .arg(version.join("model.wasm"))
+        .args(["--name", name, "--cache", "target/browser/cache"])
+        .args(options))
 }
 
 /// Models that only tests have a use for, in `target/protocol-models`.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::process::{cargo, exists, is_ci, run};
-use crate::{browser, fuzz, guest, lint, models, operators, python};
+use crate::{browser, fuzz, gateway, guest, lint, models, operators, python};
 
 /// How a part of the tests ended, if without a failure.
 pub enum Outcome {
@@ -30,6 +30,17 @@ pub fn test() -> Result<()> {
     summary.part("Postgres", || Ok(postgres()));
     summary.part("tests", tests);
     summary.part("browser", in_browser);
+    summary.part("gateway", gateway::test);
+    summary.print();
+    summary.verdict()
+}
+
+/// Only the part of [`test`] that is about the gateway.
+pub fn gateway() -> Result<()> {
+    guest::guest()?;
+    let mut summary = Summary::default();
+    summary.part("models", with_python(models::make_all));
+    summary.part("gateway", gateway::test);
     summary.print();
     summary.verdict()
 }

@@ -129,6 +129,22 @@ const RULES: &[Rule] = &[
         because: "a page has its own WebAssembly, and what it downloads is small",
     },
     Rule {
+        package: "modelet-gateway",
+        never: &[
+            "getrandom",
+            "hyper",
+            "tokio",
+            "tract-onnx",
+            "wasmtime",
+            "modelet-artifact",
+            "modelet-builder",
+            "modelet-runtime",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "inside Spin the host runs the modelets, and the gateway only decides",
+    },
+    Rule {
         package: "modelet-bundle",
         never: &[
             "axum",
@@ -193,7 +209,9 @@ fn violations(rule: &Rule) -> Vec<String> {
 /// The names of every crate below `package`, itself included.
 fn reached_by(package: &str) -> BTreeSet<String> {
     let target: &[&str] = match package {
-        "modelet-browser" | "modelet-engine" => &["--target", "wasm32-unknown-unknown"],
+        "modelet-browser" | "modelet-engine" | "modelet-gateway" => {
+            &["--target", "wasm32-unknown-unknown"]
+        }
         _ => &[],
     };
     let output = Command::new(env!("CARGO"))

@@ -1,19 +1,18 @@
-//! Who is asked, request by request, as `modelet-policy` decides it.
+//! Who is asked, request by request, where one host does all the asking itself.
 //!
-//! A version is somewhere: on this device or at a server. That is the page's concern; here it is a name
-//! and a number, asked one after the other until one answers.
+//! A version is somewhere: in a page, at a server, beside a gateway. That is the host's concern; here it
+//! is a name and a number, asked one after the other until one answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use modelet_policy::breaker::Breaker;
-use modelet_policy::fallback::{Target, Trigger};
-use modelet_policy::guard::{Guards, Numbers};
-use modelet_policy::names::{ModelName, Version, Which};
-use modelet_policy::routing::{self, Sticky, hash};
-use modelet_policy::spec::ModelSpec;
-use modelet_policy::versions;
-use modelet_protocol::Tensor;
+use crate::breaker::Breaker;
+use crate::fallback::{Target, Trigger};
+use crate::guard::Guards;
+use crate::names::{ModelName, Version, Which};
+use crate::routing::{self, Sticky, hash};
+use crate::spec::ModelSpec;
+use crate::versions;
 
 /// How long a version is passed over that could not be loaded or reached.
 const AWAY: Duration = Duration::from_secs(5);
@@ -21,7 +20,7 @@ const AWAY: Duration = Duration::from_secs(5);
 /// For one attempt, where `model.toml` has no timeout.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The models that a page uses. Times are durations since a beginning that stays the same.
+/// The models of one host. Times are durations since a beginning that stays the same.
 #[derive(Default)]
 pub struct Deployment {
     models: BTreeMap<ModelName, Model>,
@@ -44,6 +43,8 @@ pub struct Caller {
     pub version: Option<String>,
     /// What keeps the caller with a version, whatever `traffic.sticky` names.
     pub key: Option<String>,
+    /// The caller's address, where it is known.
+    pub client: Option<String>,
     /// Different for each request: the key where there is no other.
     pub id: String,
     /// By name in lower case.
@@ -78,48 +79,80 @@ pub enum Step {
     End,
 }
 
+/// What a caller names and nobody has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    #[error("there is no model `{0}`")]
+    Model(String),
+    #[error("model `{model}` has no version `{version}`")]
+    Version { model: ModelName, version: String },
+}
+
 impl Deployment {
-    /// Adds a model, with what its `model.toml` holds in JSON. `then` names others that are asked when its own chain of versions and models is at
-    /// its end, before any static answer. `seed` spreads the breakers of many pages out.
+    /// Adds a model. `then` names others that are asked when its own chain of versions and models is at
+    /// its end, before any static answer. `seed` spreads the breakers of many hosts out.
     pub fn add(
         &mut self,
-        name: &str,
-        policy: &str,
-        versions: &[String],
-        then: &[String],
+        name: ModelName,
+        mut spec: ModelSpec,
+        versions: &[Version],
+        then: Vec<ModelName>,
         seed: u64,
-    ) -> Result<(), String> {
-        let name: ModelName = name.parse().map_err(told)?;
-        let mut spec = read(policy)?;
+    ) {
         let chain = &mut spec.fallback.chain;
         let is_static = |target: &Target| matches!(target, Target::Static(_));
         let end = chain.iter().position(is_static).unwrap_or(chain.len());
-        let others = then.iter().map(|name| {
-            let name = name.parse().map_err(told)?;
-            Ok(Target::Model {
-                name,
-                version: None,
-            })
+        let others = then.into_iter().map(|name| Target::Model {
+            name,
+            version: None,
         });
-        chain.splice(end..end, others.collect::<Result<Vec<_>, String>>()?);
-        let numbers = versions.iter().map(|version| version.parse());
-        let numbers: Vec<Version> = numbers.collect::<Result<_, _>>().map_err(told)?;
+        chain.splice(end..end, others);
         let candidate = |version: Version| {
-            let seed = hash("breaker", format!("{name}/{version}/{seed}").as_bytes());
+            let limits = spec.breaker.clone();
+            let seed = breaker_seed(&name, version, seed);
             Candidate {
-                breaker: spec
-                    .breaker
-                    .clone()
-                    .map(|limits| Breaker::new(limits, seed)),
+                breaker: limits.map(|limits| Breaker::new(limits, seed)),
                 away_until: Duration::ZERO,
             }
         };
-        let versions = versions::served(&spec.versions, numbers)
+        let versions = versions::served(&spec.versions, versions.iter().copied())
             .into_iter()
             .map(|version| (version, candidate(version)))
             .collect();
         self.models.insert(name, Model { spec, versions });
-        Ok(())
+    }
+
+    /// How a model is served.
+    pub fn spec(&self, name: &ModelName) -> Option<&ModelSpec> {
+        Some(&self.models.get(name)?.spec)
+    }
+
+    /// The versions that are served, in order.
+    pub fn versions(&self, name: &ModelName) -> impl Iterator<Item = Version> {
+        let model = self.models.get(name);
+        model
+            .into_iter()
+            .flat_map(|model| model.versions.keys().copied())
+    }
+
+    /// The version that answers a question which is no inference.
+    pub fn resolve(&self, model: &str, version: Option<&str>) -> Result<Option<Version>, Unknown> {
+        let (name, model) = self.model(model)?;
+        match version {
+            Some(version) => model.named(&name, version).map(Some),
+            None => Ok(versions::default(
+                &model.spec.versions,
+                model.versions.keys().copied(),
+            )),
+        }
+    }
+
+    /// Takes the breaker of a version from somewhere that remembers for longer.
+    pub fn restore(&mut self, name: &ModelName, version: Version, breaker: Breaker) {
+        let model = self.models.get_mut(name);
+        if let Some(candidate) = model.and_then(|model| model.versions.get_mut(&version)) {
+            candidate.breaker = Some(breaker);
+        }
     }
 
     /// Routes a request.
@@ -129,11 +162,10 @@ impl Deployment {
         caller: &Caller,
         deadline: Duration,
         now: Duration,
-    ) -> Result<Request, String> {
-        let name: ModelName = model.parse().map_err(told)?;
-        let model = self.model(&name)?;
+    ) -> Result<Request, Unknown> {
+        let (name, model) = self.model(model)?;
         let first = match &caller.version {
-            Some(version) => Ok(model.named(version)?),
+            Some(version) => Ok(model.named(&name, version)?),
             None => model.route(caller, now),
         };
         Ok(Request {
@@ -187,24 +219,6 @@ impl Deployment {
         (!guards.is_empty()).then_some(guards)
     }
 
-    /// Why these outputs may not be given.
-    pub fn guard(&self, request: &Request, outputs: &[Tensor]) -> Result<(), String> {
-        let Some(guards) = self.guards(request) else {
-            return Ok(());
-        };
-        let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
-        let values: Vec<Vec<f64>> = numbers.collect();
-        let outputs = outputs.iter().zip(&values);
-        let numbers: Vec<Numbers<'_>> = outputs
-            .map(|(output, values)| Numbers {
-                name: &output.name,
-                shape: &output.shape,
-                values,
-            })
-            .collect();
-        guards.check(&numbers)
-    }
-
     /// The version that was asked has answered.
     pub fn answered(&mut self, request: &mut Request, now: Duration) {
         if let Some(breaker) = self.asked(request).and_then(|asked| asked.breaker.as_mut()) {
@@ -237,9 +251,12 @@ impl Deployment {
         }
     }
 
-    fn model(&self, name: &ModelName) -> Result<&Model, String> {
-        let model = self.models.get(name);
-        model.ok_or_else(|| format!("the deployment has no model `{name}`"))
+    fn model(&self, text: &str) -> Result<(ModelName, &Model), Unknown> {
+        let unknown = || Unknown::Model(text.to_owned());
+        // A text that is no name is no model either.
+        let name: ModelName = text.parse().map_err(|_| unknown())?;
+        let model = self.models.get(&name).ok_or_else(unknown)?;
+        Ok((name, model))
     }
 
     fn asked(&mut self, request: &Request) -> Option<&mut Candidate> {
@@ -254,7 +271,7 @@ impl Deployment {
         }
         let left = request.deadline.saturating_sub(now);
         let spec = &self.models.get(&request.model)?.spec;
-        // The remotes of a `model.toml` are the server's, whose pages may not ask them.
+        // The remotes of a `model.toml` are the server's, and not for its pages or for gateways to ask.
         let mut plan = spec.fallback.plan(&spec.labels, request.first.ok(), true);
         let mut target = None;
         for trigger in &request.triggers {
@@ -298,6 +315,16 @@ impl Deployment {
 }
 
 impl Request {
+    /// Who is asked at this moment.
+    pub fn asking(&self) -> Option<&(ModelName, Version)> {
+        self.asking.as_ref()
+    }
+
+    /// Why nobody was asked at first.
+    pub fn kept_away(&self) -> Option<Trigger> {
+        self.first.err()
+    }
+
     /// Why the first attempt failed.
     pub fn reason(&self) -> Option<Trigger> {
         self.triggers.first().copied()
@@ -312,12 +339,15 @@ impl Model {
             .filter_map(move |(version, candidate)| ready(candidate).then_some(*version))
     }
 
-    fn named(&self, text: &str) -> Result<Version, String> {
+    fn named(&self, model: &ModelName, text: &str) -> Result<Version, Unknown> {
         let labelled = self.spec.labels.get(text).copied();
         let version = labelled.or_else(|| text.parse().ok());
         version
             .filter(|version| self.versions.contains_key(version))
-            .ok_or_else(|| format!("there is no version `{text}`"))
+            .ok_or_else(|| Unknown::Version {
+                model: model.clone(),
+                version: text.to_owned(),
+            })
     }
 
     fn route(&self, caller: &Caller, now: Duration) -> Result<Version, Trigger> {
@@ -347,55 +377,43 @@ impl Model {
             Sticky::Header(name) => caller.headers.get(name),
             Sticky::Cookie(name) => caller.cookies.get(name),
             Sticky::Parameter(name) => caller.parameters.get(name),
-            // A page does not know its own address.
-            Sticky::Client => None,
+            Sticky::Client => caller.client.as_ref(),
         });
         caller.key.as_ref().or(named).unwrap_or(&caller.id)
     }
 }
 
-fn told(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-fn read(policy: &str) -> Result<ModelSpec, String> {
-    let mut json = serde_json::Deserializer::from_str(policy);
-    let spec = ModelSpec::read(&mut json).map_err(told)?;
-    json.end().map_err(told)?;
-    Ok(spec)
+/// The seed of one version's breaker, out of the host's.
+pub fn breaker_seed(model: &ModelName, version: Version, seed: u64) -> u64 {
+    hash("breaker", format!("{model}/{version}/{seed}").as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use modelet_protocol::Datatype;
-
     use super::*;
+    use crate::guard::Numbers;
 
     const NOW: Duration = Duration::from_secs(1);
     const DEADLINE: Duration = Duration::from_secs(100);
 
-    fn json(model_toml: &str) -> String {
-        let table: toml::Table = model_toml.parse().unwrap();
-        serde_json::to_string(&table).unwrap()
+    fn name(text: &str) -> ModelName {
+        text.parse().unwrap()
     }
 
     /// A model on this device in two versions, and the same at a server.
     fn deployment(model_toml: &str) -> Deployment {
         let mut deployment = Deployment::default();
-        let texts = |texts: &[&str]| {
-            texts
-                .iter()
-                .map(|&text| text.to_owned())
-                .collect::<Vec<_>>()
-        };
-        let versions = texts(&["1", "2"]);
-        let server = texts(&["server"]);
-        deployment
-            .add("digits", &json(model_toml), &versions, &server, 7)
-            .unwrap();
-        deployment
-            .add("server", "{}", &texts(&["1"]), &texts(&["digits"]), 7)
-            .unwrap();
+        let spec = ModelSpec::parse(model_toml).unwrap();
+        let versions = [1, 2].map(|number| Version::try_from(number).unwrap());
+        deployment.add(name("digits"), spec, &versions, vec![name("server")], 7);
+        let first = &versions[..1];
+        deployment.add(
+            name("server"),
+            ModelSpec::default(),
+            first,
+            vec![name("digits")],
+            7,
+        );
         deployment
     }
 
@@ -513,13 +531,27 @@ mod tests {
         let mut deployment = deployment("guards.finite = true");
         let mut request = begin(&deployment, "digits");
         deployment.step(&mut request, NOW);
-        let output = |value: f32| Tensor {
-            name: "y".to_owned(),
-            datatype: Datatype::Fp32,
-            shape: vec![1],
-            data: value.to_le_bytes().to_vec(),
+        let guards = deployment.guards(&request).unwrap();
+        let check = |value: f64| {
+            guards.check(&[Numbers {
+                name: "y",
+                shape: &[1],
+                values: &[value],
+            }])
         };
-        assert!(deployment.guard(&request, &[output(1.0)]).is_ok());
-        assert!(deployment.guard(&request, &[output(f32::NAN)]).is_err());
+        assert!(check(1.0).is_ok());
+        assert!(check(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn a_breaker_that_somebody_else_remembers_is_taken_over() {
+        let mut deployment = deployment("breaker.consecutive = 1\nversions.default = 2");
+        let (digits, version) = (name("digits"), Version::try_from(2).unwrap());
+        let limits = deployment.spec(&digits).unwrap().breaker.clone().unwrap();
+        let mut breaker = Breaker::new(limits, 7);
+        breaker.begin(NOW);
+        breaker.end(NOW, true);
+        deployment.restore(&digits, version, breaker);
+        assert_eq!(begin(&deployment, "digits").first, Err(Trigger::Breaker));
     }
 }

@@ -1,0 +1,347 @@
+//! The life of a request once its body is there: parse → route → ask → answer, or the plan's next.
+//!
+//! What is to be done in between is told step by step, and done by whoever can.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use http::HeaderMap;
+use modelet_policy::breaker::outcomes::{Call, End};
+use modelet_policy::deployment::{self, Step as Policy};
+use modelet_policy::fallback::{Target, Trigger};
+use modelet_policy::guard::{Guards, Numbers};
+use modelet_policy::names::{ModelName, Version};
+use modelet_protocol::rest::{HEADER_LENGTH, InferRequest, decode_request};
+use modelet_protocol::{Signature, Tensor};
+
+use crate::answer::{Answer, By, keep, static_outputs};
+use crate::application::Served;
+use crate::caller::caller;
+use crate::memory::Memory;
+use crate::path::Named;
+use crate::reply::{Failure, Reply};
+
+/// From the body to the answer. What a host allows may be less.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What one instance of the gateway has.
+pub struct Instance {
+    pub served: Served,
+    pub memory: Memory,
+}
+
+/// A request on its way.
+pub struct Inference {
+    model: String,
+    decoded: InferRequest,
+    request: deployment::Request,
+    /// Different for each call of the same moment.
+    number: u32,
+    call: Option<Asked>,
+    answer: Option<Answer>,
+    /// The failure that is told if nobody answers.
+    first: Option<Failure>,
+    changed: BTreeSet<ModelName>,
+}
+
+/// A call that is to be made, or is being made.
+struct Asked {
+    model: ModelName,
+    version: Version,
+    call: Call,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Step {
+    /// Write down what is known of this model, before it is asked.
+    Save(ModelName),
+    /// Ask the modelet in this slot; [`Inference::called`] takes what it says.
+    Call {
+        slot: u8,
+        inputs: Vec<Tensor>,
+        outputs: Vec<String>,
+    },
+    Done(Reply),
+}
+
+/// The models whose memory decides about a request for `model`.
+pub fn remembered(served: &Served, model: &str) -> Vec<ModelName> {
+    let Ok(name) = model.parse::<ModelName>() else {
+        return Vec::new();
+    };
+    let chain = served.deployment.spec(&name);
+    let chain = chain.map_or(&[][..], |spec| &spec.fallback.chain);
+    let others = chain.iter().filter_map(|target| match target {
+        Target::Model { name, .. } => Some(name.clone()),
+        Target::Version(_) | Target::Remote(_) | Target::Static(_) => None,
+    });
+    let has_breaker = |name: &ModelName| {
+        let spec = served.deployment.spec(name);
+        spec.is_some_and(|spec| spec.breaker.is_some())
+    };
+    let all: BTreeSet<ModelName> = others.chain([name.clone()]).filter(has_breaker).collect();
+    all.into_iter().collect()
+}
+
+impl Inference {
+    /// Reads the body and routes the request. `number` is drawn at random.
+    pub fn begin(
+        instance: &mut Instance,
+        named: Named,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Duration,
+        number: u32,
+    ) -> Result<Inference, Failure> {
+        let Instance { served, memory } = instance;
+        let reader = reader(served, &named)?;
+        let decoded = decode_request(body, json_length(headers)?, reader)?;
+        for model in remembered(served, &named.model) {
+            let versions: Vec<Version> = served.deployment.versions(&model).collect();
+            for version in versions {
+                if let Some(judge) = served.judge(&model, version) {
+                    let breaker = memory
+                        .outcomes(served, &model, version)
+                        .breaker(&judge, now);
+                    served.deployment.restore(&model, version, breaker);
+                }
+            }
+        }
+        let caller = caller(named.version, headers, &decoded);
+        let deadline = now + shortened(&decoded);
+        let request = served
+            .deployment
+            .begin(&named.model, &caller, deadline, now)?;
+        Ok(Inference {
+            first: request.kept_away().map(|why| away(&named.model, why)),
+            model: named.model,
+            decoded,
+            request,
+            number,
+            call: None,
+            answer: None,
+            changed: BTreeSet::new(),
+        })
+    }
+
+    pub fn step(&mut self, instance: &mut Instance, now: Duration) -> Step {
+        if let Some(asked) = &self.call {
+            return self.call(instance, asked);
+        }
+        while self.answer.is_none() {
+            match instance.served.deployment.step(&mut self.request, now) {
+                Policy::Ask { model, version, .. } => {
+                    if let Some(step) = self.ask(instance, model, version, now) {
+                        return step;
+                    }
+                }
+                Policy::Static(json) => match static_outputs(&json, &self.decoded.output_names()) {
+                    Ok(outputs) => {
+                        self.answer = Some(Answer {
+                            outputs,
+                            by: By::Static,
+                        });
+                    }
+                    Err(reason) => return Step::Done(Failure::Internal(reason).reply()),
+                },
+                Policy::End => {
+                    let why = || self.request.reason().unwrap_or(Trigger::Load);
+                    let failure = self.first.take();
+                    let failure = failure.unwrap_or_else(|| away(&self.model, why()));
+                    return Step::Done(failure.reply());
+                }
+            }
+        }
+        let answer = self.answer.take().unwrap_or_default();
+        let reason = self.request.reason();
+        let reply = answer.reply(&self.model, reason, &self.decoded);
+        Step::Done(reply.unwrap_or_else(|failure| failure.reply()))
+    }
+
+    /// Takes what the modelet said that was asked last.
+    pub fn called(
+        &mut self,
+        instance: &mut Instance,
+        said: Result<Vec<Tensor>, Failure>,
+        now: Duration,
+    ) {
+        let Some(asked) = self.call.take() else {
+            return;
+        };
+        let guards = instance.served.deployment.guards(&self.request);
+        let wanted = self.decoded.output_names();
+        let judged = said.and_then(|mut outputs| {
+            check(&outputs, guards)?;
+            keep(&mut outputs, &wanted);
+            Ok(outputs)
+        });
+        let end = match &judged {
+            Ok(_) => End::Well,
+            Err(failure)
+                if failure
+                    .trigger()
+                    .is_some_and(Trigger::counts_against_version) =>
+            {
+                End::Badly
+            }
+            Err(_) => End::Forgotten,
+        };
+        let Instance { served, memory } = instance;
+        if let Some(judge) = served.judge(&asked.model, asked.version) {
+            let outcomes = memory.outcomes(served, &asked.model, asked.version);
+            if outcomes.end(asked.call, end, &judge, now) {
+                self.changed.insert(asked.model.clone());
+            }
+        }
+        match judged {
+            Ok(outputs) => {
+                served.deployment.answered(&mut self.request, now);
+                let by = By::Version(asked.model, asked.version);
+                self.answer = Some(Answer { outputs, by });
+            }
+            Err(failure) => self.failed(instance, failure, now),
+        }
+    }
+
+    /// The models of which something has become known that others should know.
+    pub fn changed(&self) -> impl Iterator<Item = &ModelName> {
+        self.changed.iter()
+    }
+
+    /// `None` where the request does not suit this version.
+    fn ask(
+        &mut self,
+        instance: &mut Instance,
+        model: ModelName,
+        version: Version,
+        now: Duration,
+    ) -> Option<Step> {
+        let Instance { served, memory } = &mut *instance;
+        let signature = served.modelet(&model, version).map(|it| &it.signature);
+        let checked = signature.map(|signature| {
+            signature.check_inputs(&self.decoded.inputs)?;
+            let outputs = self.decoded.outputs.iter();
+            signature.check_outputs(outputs.map(|output| output.name.as_str()))
+        });
+        if let Some(Err(invalid)) = checked {
+            self.failed(instance, Failure::Invalid(invalid), now);
+            return None;
+        }
+        self.number = self.number.wrapping_add(1);
+        let call = Call {
+            began: now,
+            number: self.number,
+        };
+        let judge = served.judge(&model, version);
+        let is_marked = judge.is_some_and(|judge| {
+            let outcomes = memory.outcomes(served, &model, version);
+            let is_doubtful = outcomes.is_doubtful(&judge, now);
+            if is_doubtful {
+                outcomes.begin(call);
+            }
+            is_doubtful
+        });
+        let asked = Asked {
+            model: model.clone(),
+            version,
+            call,
+        };
+        let step = match is_marked {
+            true => Step::Save(model),
+            false => self.call(instance, &asked),
+        };
+        self.call = Some(asked);
+        Some(step)
+    }
+
+    fn call(&self, instance: &Instance, asked: &Asked) -> Step {
+        let modelet = instance.served.modelet(&asked.model, asked.version);
+        let guards = instance.served.deployment.guards(&self.request);
+        Step::Call {
+            // A version that is served has a slot; no slot has this number.
+            slot: modelet.map_or(u8::MAX, |modelet| modelet.slot),
+            inputs: self.decoded.inputs.clone(),
+            // What is asked of outputs is asked of all of them, whoever wants to see which.
+            outputs: match guards {
+                Some(_) => Vec::new(),
+                None => self.decoded.output_names(),
+            },
+        }
+    }
+
+    fn failed(&mut self, instance: &mut Instance, failure: Failure, now: Duration) {
+        let deployment = &mut instance.served.deployment;
+        deployment.failed(&mut self.request, failure.trigger(), now);
+        self.first.get_or_insert(failure);
+    }
+}
+
+/// The signature that a raw body is read by.
+fn reader<'a>(served: &'a Served, named: &Named) -> Result<&'a Signature, Failure> {
+    const NONE: &Signature = &Signature {
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let deployment = &served.deployment;
+    let version = deployment.resolve(&named.model, named.version.as_deref())?;
+    let name = named.model.parse().ok();
+    let modelet = version.zip(name);
+    let modelet = modelet.and_then(|(version, name)| served.modelet(&name, version));
+    Ok(modelet.map_or(NONE, |modelet| &modelet.signature))
+}
+
+fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
+    let Some(value) = headers.get(HEADER_LENGTH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().ok();
+    let length = text.and_then(|text| text.trim().parse().ok());
+    length.map(Some).ok_or_else(|| {
+        Failure::Malformed(format!(
+            "Inference-Header-Content-Length is a number of bytes, not {value:?}"
+        ))
+    })
+}
+
+/// A caller may ask for less time than the gateway allows, in microseconds.
+fn shortened(request: &InferRequest) -> Duration {
+    let asked = request.parameters.get("timeout");
+    match asked.and_then(|value| value.as_u64()) {
+        Some(microseconds) if microseconds > 0 => {
+            REQUEST_TIMEOUT.min(Duration::from_micros(microseconds))
+        }
+        _ => REQUEST_TIMEOUT,
+    }
+}
+
+/// Why a model was not even asked.
+fn away(model: &str, why: Trigger) -> Failure {
+    match why {
+        Trigger::Breaker => Failure::Breaker(model.to_owned()),
+        _ => Failure::NotReady(model.to_owned()),
+    }
+}
+
+fn check(outputs: &[Tensor], guards: Option<&Guards>) -> Result<(), Failure> {
+    for output in outputs {
+        let broken = |error| Failure::ModelFailed(format!("output `{}`: {error}", output.name));
+        output.check().map_err(broken)?;
+    }
+    let Some(guards) = guards else {
+        return Ok(());
+    };
+    let numbers = outputs.iter().map(|it| it.numbers().unwrap_or_default());
+    let values: Vec<Vec<f64>> = numbers.collect();
+    let numbers = outputs.iter().zip(&values);
+    let numbers = numbers.map(|(output, values)| Numbers {
+        name: &output.name,
+        shape: &output.shape,
+        values,
+    });
+    let numbers: Vec<Numbers<'_>> = numbers.collect();
+    guards.check(&numbers).map_err(Failure::Guarded)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! The host inside Spin, and inside whatever else hosts WASI HTTP: the Open Inference Protocol in front
+//! of modelets, with policy deciding.
+//!
+//! [`inference`] is the life of a request, [`memory`] is what outlasts an instance of this component.
+//! Both only say what is to be done; `service` does it and is WebAssembly only.
+//!
+//! Absences: no clock, no randomness and no store outside of `service`: what they say are arguments.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a panic is how a test fails")
+)]
+
+pub mod answer;
+pub mod application;
+pub mod caller;
+pub mod inference;
+pub mod memory;
+pub mod path;
+pub mod reply;
+pub mod rest;
+#[cfg(target_family = "wasm")]
+mod service;
+#[cfg(target_family = "wasm")]
+mod slots;

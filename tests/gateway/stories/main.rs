@@ -1,0 +1,20 @@
+//! The gateway on wasmtime's own host of WASI HTTP, over real HTTP: `cargo xtask gateway`.
+//!
+//! Spin itself is not here, because no package registry has it. What it does is done as its source does
+//! it: the modelets are composed by what `spin.toml` says, and the key-value store is offered as its
+//! interface describes it.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod application;
+mod client;
+mod cost;
+mod golden;
+mod host;
+mod manifest;
+#[path = "../../../host/server/tests/server/modelet.rs"]
+mod modelet;
+mod protection;
+mod refused;
+mod same;
+mod shelf;
