@@ -27,7 +27,7 @@ const MANIFEST: [&str; 2] = ["--manifest-path", "tests/gateway/Cargo.toml"];
 
 /// Runs every story of `tests/gateway`, with the `modelet` of this moment.
 pub fn test() -> Result<Outcome> {
-    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    run(cargo().args(["build", "--release", "--workspace", "--bins", "--examples"]))?;
     application()?;
     let repository = root().join("target/gateway/repository");
     for (name, options) in MODELS {
@@ -45,6 +45,7 @@ pub fn test() -> Result<Outcome> {
         // One after the other: they compile, and they measure. What was measured is for the reader.
         .args(["--", "--test-threads=1", "--show-output"])
         .env("MODELET", release_dir()?.join("modelet"))
+        .env("COMPOSE", release_dir()?.join("examples/compose"))
         .env("CACHE", root().join("target/browser/cache"))
         .env("REPOSITORY", repository))?;
     Ok(Outcome::Done)
@@ -73,14 +74,4 @@ pub fn spin() -> Result<()> {
     crate::guest::guest()?;
     run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     application()
-}
-
-/// Formatting and clippy, which the workspace's do not reach.
-pub fn lint() -> Result<()> {
-    run(cargo().args(["fmt", "--check"]).args(MANIFEST))?;
-    run(cargo()
-        .args(["clippy", "--release", "--locked", "--all-targets"])
-        .args(["--target-dir", "target/gateway"])
-        .args(MANIFEST)
-        .args(["--", "-D", "warnings"]))
 }

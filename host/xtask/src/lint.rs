@@ -7,7 +7,9 @@ use crate::process::{cargo, run};
 
 pub fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    run(cargo().args(["fmt", "--check", "--manifest-path", "tests/fuzz/Cargo.toml"]))?;
+    for outside in ["tests/fuzz/Cargo.toml", "tests/gateway/Cargo.toml"] {
+        run(cargo().args(["fmt", "--check", "--manifest-path", outside]))?;
+    }
     clippy(&["--workspace", "--all-targets", "--release"])?;
     guest::add_target()?;
     clippy(&[

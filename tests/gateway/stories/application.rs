@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use toml::{Table, Value};
-use wac_graph::types::Package;
-use wac_graph::{CompositionGraph, NodeId};
+use toml::Table;
 
 /// A repository, and the application that is made of it.
 pub struct Application {
     pub repository: PathBuf,
     pub folder: PathBuf,
-    _temporary: TempDir,
+    temporary: TempDir,
 }
 
 pub fn modelet() -> Command {
@@ -50,7 +48,7 @@ impl Application {
         Application {
             repository,
             folder,
-            _temporary: temporary,
+            temporary,
         }
     }
 
@@ -64,34 +62,18 @@ impl Application {
         fs::read(self.folder.join("composed.wasm")).unwrap()
     }
 
-    /// As Spin does it: each dependency under its name, its export in place of the gateway's import.
+    /// As Spin composes it from its manifest.
     pub fn composed_by_spin(&self) -> Vec<u8> {
-        let manifest = self.manifest();
-        let gateway = &manifest["component"]["gateway"];
-        let read = |path: &Value| fs::read(self.folder.join(path.as_str().unwrap())).unwrap();
-        let mut graph = CompositionGraph::new();
-        let node = add(&mut graph, "gateway", read(&gateway["source"]));
-        for (name, dependency) in gateway["dependencies"].as_table().unwrap() {
-            // The package of an interface; a plain name is its own.
-            let package = name.split('/').next().unwrap();
-            let dependant = add(&mut graph, package, read(&dependency["path"]));
-            let export = dependency["export"].as_str().unwrap();
-            let export = graph.alias_instance_export(dependant, export).unwrap();
-            graph
-                .set_instantiation_argument(node, name, export)
-                .unwrap();
-        }
-        let handler = "wasi:http/handler@0.3.0";
-        let export = graph.alias_instance_export(node, handler).unwrap();
-        graph.export(export, handler).unwrap();
-        graph.encode(Default::default()).unwrap()
+        let program = std::env::var_os("COMPOSE");
+        let composed = self.temporary.path().join("spin.wasm");
+        let output = Command::new(program.expect("`cargo xtask gateway` sets COMPOSE"))
+            .args([&self.folder.join("spin.toml"), &composed])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        fs::read(composed).unwrap()
     }
-}
-
-fn add(graph: &mut CompositionGraph, name: &str, bytes: Vec<u8>) -> NodeId {
-    let package = Package::from_bytes(name, None, bytes, graph.types_mut()).unwrap();
-    let package = graph.register_package(package).unwrap();
-    graph.instantiate(package)
 }
 
 pub fn bundle(repository: &Path, folder: &Path) -> Output {
