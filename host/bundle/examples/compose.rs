@@ -32,7 +32,9 @@ fn main() -> Result<()> {
     for (name, dependency) in dependencies.context("the gateway has dependencies")? {
         let package = name.split('/').next().unwrap_or(name);
         let instance = add(&mut graph, package, read(&dependency["path"])?)?;
-        let export = dependency["export"].as_str().context("an export is a text")?;
+        let export = dependency["export"]
+            .as_str()
+            .context("an export is a text")?;
         let export = graph.alias_instance_export(instance, export)?;
         graph.set_instantiation_argument(node, name, export)?;
     }

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 
@@ -25,11 +24,6 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
-    }
-
     /// Empty where there is none.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);

@@ -28,7 +28,7 @@ fn models() -> Vec<String> {
     let folders = fs::read_dir(repository()).unwrap();
     let names = folders.map(|folder| folder.unwrap().file_name().into_string().unwrap());
     let names: Vec<String> = names.collect();
-    assert!(names.len() >= 6, "{names:?}");
+    assert!(!names.is_empty());
     names
 }
 

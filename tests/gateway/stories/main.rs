@@ -12,6 +12,7 @@ mod cost;
 mod golden;
 mod host;
 mod manifest;
+#[allow(dead_code, reason = "the server's tests have more of them")]
 #[path = "../../../host/server/tests/server/modelet.rs"]
 mod modelet;
 mod protection;

@@ -52,12 +52,10 @@ pub struct Opened;
 #[component(variant)]
 enum Error {
     #[component(name = "store-table-full")]
-    #[expect(dead_code, reason = "there is room")]
     StoreTableFull,
     #[component(name = "no-such-store")]
     NoSuchStore,
     #[component(name = "access-denied")]
-    #[expect(dead_code, reason = "everybody may")]
     AccessDenied,
     #[component(name = "other")]
     Other(String),
