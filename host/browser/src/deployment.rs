@@ -79,18 +79,18 @@ pub enum Step {
 }
 
 impl Deployment {
-    /// Adds a model. `then` names others that are asked when its own chain of versions and models is at
+    /// Adds a model, with what its `model.toml` holds in JSON. `then` names others that are asked when its own chain of versions and models is at
     /// its end, before any static answer. `seed` spreads the breakers of many pages out.
     pub fn add(
         &mut self,
         name: &str,
-        model_toml: &str,
+        policy: &str,
         versions: &[String],
         then: &[String],
         seed: u64,
     ) -> Result<(), String> {
         let name: ModelName = name.parse().map_err(told)?;
-        let mut spec = ModelSpec::parse(model_toml).map_err(told)?;
+        let mut spec = read(policy)?;
         let chain = &mut spec.fallback.chain;
         let is_static = |target: &Target| matches!(target, Target::Static(_));
         let end = chain.iter().position(is_static).unwrap_or(chain.len());
@@ -358,6 +358,13 @@ fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+fn read(policy: &str) -> Result<ModelSpec, String> {
+    let mut json = serde_json::Deserializer::from_str(policy);
+    let spec = ModelSpec::read(&mut json).map_err(told)?;
+    json.end().map_err(told)?;
+    Ok(spec)
+}
+
 #[cfg(test)]
 mod tests {
     use modelet_protocol::Datatype;
@@ -366,6 +373,11 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1);
     const DEADLINE: Duration = Duration::from_secs(100);
+
+    fn json(model_toml: &str) -> String {
+        let table: toml::Table = model_toml.parse().unwrap();
+        serde_json::to_string(&table).unwrap()
+    }
 
     /// A model on this device in two versions, and the same at a server.
     fn deployment(model_toml: &str) -> Deployment {
@@ -379,10 +391,10 @@ mod tests {
         let versions = texts(&["1", "2"]);
         let server = texts(&["server"]);
         deployment
-            .add("digits", model_toml, &versions, &server, 7)
+            .add("digits", &json(model_toml), &versions, &server, 7)
             .unwrap();
         deployment
-            .add("server", "", &texts(&["1"]), &texts(&["digits"]), 7)
+            .add("server", "{}", &texts(&["1"]), &texts(&["digits"]), 7)
             .unwrap();
         deployment
     }

@@ -35,11 +35,11 @@ impl Policy {
         }
     }
 
-    /// The error lists everything that is wrong with `model_toml`.
+    /// `policy` is what a `model.toml` holds, in JSON. The error lists everything that is wrong with it.
     pub fn add(
         &mut self,
         name: &str,
-        model_toml: &str,
+        policy: &str,
         versions: &JsValue,
         then: &JsValue,
     ) -> Result<(), JsError> {
@@ -47,7 +47,7 @@ impl Policy {
         let (versions, then) = lists.map_err(error)?;
         let seed = u64::from(self.seed);
         self.deployment
-            .add(name, model_toml, &versions, &then, seed)
+            .add(name, policy, &versions, &then, seed)
             .map_err(error)
     }
 

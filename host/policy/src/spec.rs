@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::ensemble::Ensemble;
 use crate::fallback::Fallback;
@@ -132,8 +132,13 @@ impl ModelSpec {
     /// Reads a `model.toml`. The error lists everything that is wrong at once, except where the
     /// text is not TOML or has unknown keys: then it says where.
     pub fn parse(text: &str) -> Result<ModelSpec, SpecErrors> {
-        let typed: Typed = toml::from_str(text)
-            .map_err(|error| SpecErrors(vec![error.to_string().trim().to_owned()]))?;
+        ModelSpec::read(toml::Deserializer::parse(text).map_err(unreadable)?)
+    }
+
+    /// Reads what a `model.toml` holds from another format that has its keys. Errors as
+    /// [`ModelSpec::parse`].
+    pub fn read<'de>(format: impl Deserializer<'de>) -> Result<ModelSpec, SpecErrors> {
+        let typed = Typed::deserialize(format).map_err(unreadable)?;
         let mut errors = Vec::new();
         let labels = traffic::labels(typed.labels, &mut errors);
         let spec = ModelSpec {
@@ -161,6 +166,10 @@ impl ModelSpec {
             Err(SpecErrors(errors))
         }
     }
+}
+
+fn unreadable(error: impl fmt::Display) -> SpecErrors {
+    SpecErrors(vec![error.to_string().trim().to_owned()])
 }
 
 fn versions(typed: TypedVersions, errors: &mut Vec<String>) -> Versions {
