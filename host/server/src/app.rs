@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::attempt::admission::Admission;
 use crate::attempt::breaker::Breaker;
+use crate::attempt::cache::Cache;
 use crate::attempt::pace::Pace;
 use crate::attempt::remote::Remotes;
 use crate::attempt::static_outputs;
@@ -81,6 +82,7 @@ struct Source {
     limits: modelet_policy::spec::Limits,
     reuse: bool,
     breaker: Option<modelet_policy::breaker::Limits>,
+    cache: Option<modelet_policy::spec::Cache>,
 }
 
 impl App {
@@ -314,6 +316,7 @@ impl App {
                 limits: spec.limits.clone(),
                 reuse: spec.reuse,
                 breaker: spec.breaker.clone(),
+                cache: spec.cache.clone(),
             };
             if unloaded || loaded.get(&key) == Some(&from) {
                 continue;
@@ -370,6 +373,7 @@ impl App {
                     admission: Arc::new(Admission::new(concurrency, queue)),
                     breaker: Breaker::new(spec.breaker.clone(), &format!("{name}/{version}")),
                     pace: Pace::default(),
+                    cache: spec.cache.as_ref().map(Cache::new),
                     timeout: spec.limits.timeout,
                     readiness: Readiness::default(),
                     times: Mutex::default(),
