@@ -2,6 +2,7 @@
 
 mod ensembles;
 mod file;
+mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -254,6 +255,7 @@ impl App {
                 }),
             }
         }
+        problems.extend(references::dangling(&wanted));
         self.tell(problems);
         Ok(wanted)
     }
@@ -262,7 +264,7 @@ impl App {
         let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
             let (path, reason) = (problem.path.display(), &problem.reason);
-            tracing::warn!(%path, reason, "not served");
+            tracing::warn!(%path, reason, "a problem in the repository");
         }
         *known = problems;
     }

@@ -2,65 +2,84 @@
 //!
 //! A model's answer depends on its inputs only, so an answer is good as long as its version is.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lru::LruCache;
 use modelet_policy::spec;
 use modelet_protocol::Tensor;
-use quick_cache::Weighter;
 
-/// What an entry weighs beside its tensors' bytes, most of it for the places where it is noted.
-const ENTRY_BYTES: u64 = 200;
+/// What an answer weighs beside its tensors, most of it for the places where it is noted.
+const ANSWER_BYTES: u64 = 200;
 
-/// Entries are planned for as if they had this many bytes.
-const USUAL_BYTES: u64 = 1 << 10;
-
-/// The kept answers of one version.
+/// The kept answers of one version. Those that nobody asked for the longest make room for others.
 pub struct Cache {
-    answers: quick_cache::sync::Cache<blake3::Hash, Kept, Weight>,
+    answers: Mutex<Answers>,
+    size_bytes: u64,
     ttl: Option<Duration>,
 }
 
-#[derive(Clone)]
+struct Answers {
+    by_key: LruCache<blake3::Hash, Kept>,
+    bytes: u64,
+}
+
 struct Kept {
     outputs: Vec<Tensor>,
     at: Duration,
 }
 
-#[derive(Clone)]
-struct Weight;
-
-impl Weighter<blake3::Hash, Kept> for Weight {
-    fn weight(&self, _: &blake3::Hash, kept: &Kept) -> u64 {
+impl Kept {
+    fn bytes(&self) -> u64 {
         let bytes = |tensor: &Tensor| tensor.data.len() + tensor.name.len() + size_of::<Tensor>();
-        ENTRY_BYTES + kept.outputs.iter().map(bytes).sum::<usize>() as u64
+        ANSWER_BYTES + self.outputs.iter().map(bytes).sum::<usize>() as u64
     }
 }
 
 impl Cache {
     pub fn new(spec: &spec::Cache) -> Cache {
-        let entries = spec.size_bytes / USUAL_BYTES;
-        let entries = usize::try_from(entries).unwrap_or(usize::MAX).max(1);
         Cache {
-            answers: quick_cache::sync::Cache::with_weighter(entries, spec.size_bytes, Weight),
+            answers: Mutex::new(Answers {
+                by_key: LruCache::unbounded(),
+                bytes: 0,
+            }),
+            size_bytes: spec.size_bytes,
             ttl: spec.ttl,
         }
     }
 
     /// What was kept for this key, if it is not too old. `now` is the server's time.
     pub fn get(&self, key: &blake3::Hash, now: Duration) -> Option<Vec<Tensor>> {
-        let kept = self.answers.get(key)?;
-        if self
-            .ttl
-            .is_some_and(|ttl| now.saturating_sub(kept.at) >= ttl)
-        {
-            self.answers.remove(key);
-            return None;
+        let mut answers = self.answers();
+        let kept = answers.by_key.get(key)?;
+        if self.ttl.is_none_or(|ttl| now.saturating_sub(kept.at) < ttl) {
+            return Some(kept.outputs.clone());
         }
-        Some(kept.outputs)
+        let old = answers.by_key.pop(key)?;
+        answers.bytes -= old.bytes();
+        None
     }
 
     pub fn keep(&self, key: blake3::Hash, outputs: Vec<Tensor>, now: Duration) {
-        self.answers.insert(key, Kept { outputs, at: now });
+        let kept = Kept { outputs, at: now };
+        let bytes = kept.bytes();
+        if bytes > self.size_bytes {
+            return;
+        }
+        let mut answers = self.answers();
+        let before = answers.by_key.put(key, kept);
+        answers.bytes += bytes;
+        answers.bytes -= before.map_or(0, |before| before.bytes());
+        while answers.bytes > self.size_bytes
+            && let Some((_, oldest)) = answers.by_key.pop_lru()
+        {
+            answers.bytes -= oldest.bytes();
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        // Nothing between the two changes of an answer and its bytes can panic.
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,10 +176,11 @@ mod tests {
             let key = key(&[tensor("a", &number.to_le_bytes())], &[]);
             cache.keep(key, vec![tensor("b", &[0; 1000])], Duration::ZERO);
         }
-        assert!(cache.answers.weight() <= size_bytes);
-        assert!(cache.answers.len() > 500);
+        assert!(cache.answers().bytes <= size_bytes);
+        assert!(cache.answers().by_key.len() > 500);
         let huge = key(&[], &[]);
         cache.keep(huge, vec![tensor("b", &[0; 2 << 20])], Duration::ZERO);
         assert_eq!(cache.get(&huge, Duration::ZERO), None);
+        assert!(cache.answers().by_key.len() > 500);
     }
 }
