@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderValue;
 use modelet_policy::fallback::Trigger;
 use modelet_policy::names::{ModelName, Version};
 use modelet_protocol::{InvalidInput, Tensor};
@@ -65,6 +66,8 @@ pub enum Failure {
     /// The bytes of the request are not what they should be.
     #[error("{0}")]
     Malformed(String),
+    #[error("the body is encoded as {0:?}; gzip, deflate and none are read")]
+    Encoding(HeaderValue),
     #[error("{0}")]
     Unsupported(String),
     #[error("the request has more than {limit_bytes} bytes")]
@@ -116,6 +119,7 @@ impl Failure {
             | Failure::Invalid(_)
             | Failure::Infer(InferError::InvalidInput(_))
             | Failure::Malformed(_)
+            | Failure::Encoding(_)
             | Failure::Unsupported(_)
             | Failure::TooLarge { .. }
             | Failure::State(_)
