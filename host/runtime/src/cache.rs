@@ -79,7 +79,7 @@ fn is_sealed(key: &[u8; 32], name: &str, file: &mut fs::File) -> io::Result<bool
         return Ok(false);
     };
     let mut hasher = begin_tag(key, name);
-    hasher.update_reader(io::Read::take(&mut *file, length))?;
+    hasher.update_reader(Read::take(&mut *file, length))?;
     let mut tag = [0; TAG_BYTES];
     file.read_exact(&mut tag)?;
     Ok(hasher.finalize() == tag)

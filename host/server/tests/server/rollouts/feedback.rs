@@ -1,5 +1,7 @@
 //! Labels and rewards that come back.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use serde_json::{Value, json};
 
 use super::{INFER, ROW, Story};
