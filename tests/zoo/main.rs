@@ -7,6 +7,7 @@
 
 mod compare;
 mod entries;
+mod refusals;
 mod report;
 
 use std::fs;
@@ -36,15 +37,10 @@ struct Outcome {
 fn every_model_of_the_zoo_answers_as_in_onnx_runtime() {
     let folder = root().join("target/zoo");
     if !folder.join("index.json").exists() {
-        let reason = format!(
+        skip(&format!(
             "{} has no models; `cargo xtask zoo` makes them",
             folder.display()
-        );
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "with CI set nothing is skipped: {reason}"
-        );
-        eprintln!("skipped: {reason}");
+        ));
         return;
     }
     let outcomes = run_all(&folder);
@@ -70,7 +66,7 @@ const BLESS: &str = "MODELET_BLESS";
 
 /// All entries in the order of the index, on all cores.
 fn run_all(folder: &Path) -> Vec<Outcome> {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("zoo-cache");
+    let cache = cache();
     let config = Config {
         cache: Some(cache.clone()),
         max_instances: 8,
@@ -146,6 +142,20 @@ fn run(folder: &Path, host: &Engine, cache: &Path, entry: &Entry) -> Verdict {
             .map_err(|difference| format!("{}: {difference}", case.name))?;
     }
     Ok(())
+}
+
+/// Where compiled code is kept.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("zoo-cache")
+}
+
+/// Says why a test does nothing; with CI set that is a failure.
+fn skip(reason: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "with CI set nothing is skipped: {reason}"
+    );
+    eprintln!("skipped: {reason}");
 }
 
 fn root() -> PathBuf {

@@ -1,9 +1,11 @@
 //! From the bytes of an ONNX file to a plan that runs.
 
 mod declare;
+mod explain;
 mod functions;
 mod items;
 mod maps;
+mod whole;
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::ModelProto;
@@ -12,6 +14,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use crate::infer::Plan;
 use crate::late::Late;
+use crate::prepared::Prepared;
 use crate::{Dimension, Model, Signature, TensorSpec, values};
 use declare::Rows;
 
@@ -30,9 +33,27 @@ pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
         // Exporters that have one input for each column leave open that all have the same rows.
         attempt = try_load(&framework, onnx, overrides, Rows::Shared);
     }
-    attempt
-        .or_else(|error| load_late(&framework, onnx, overrides).ok_or(error))
-        .map_err(|error| format!("{error:#}"))
+    attempt.or_else(|error| match load_late(&framework, onnx, overrides) {
+        Some(model) => Ok(model),
+        None => Err(explained(&framework, onnx, overrides, &error)),
+    })
+}
+
+fn explained(
+    framework: &Onnx,
+    onnx: &[u8],
+    overrides: &[TensorSpec],
+    error: &TractError,
+) -> String {
+    let graph = read(framework, onnx).and_then(|mut proto| {
+        let inputs = declare::inputs(&mut proto, overrides, Rows::Own)?;
+        Ok((proto.graph.unwrap_or_default(), inputs))
+    });
+    match graph {
+        Ok((graph, inputs)) => explain::explain(error, &graph, &inputs),
+        // It was this error already.
+        Err(_) => format!("{error:#}"),
+    }
 }
 
 /// The model as one that is prepared for each request, if it then answers one of zeros.
@@ -80,6 +101,7 @@ fn read(framework: &Onnx, onnx: &[u8]) -> TractResult<ModelProto> {
         .proto_model_for_read(&mut &*onnx)
         .context("this is not an ONNX file, or it is damaged")?;
     functions::inline(&mut proto)?;
+    whole::check(&proto)?;
     if let Some(graph) = &mut proto.graph {
         maps::as_tables(graph)?;
         modelet_operators::refuse(framework, graph)?;
@@ -112,7 +134,7 @@ fn try_load(
     };
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
-    let plan = model.into_optimized()?.into_runnable()?;
+    let plan = Prepared::new(model.into_optimized()?.into_runnable()?)?;
     let plan = match batch {
         Some(_) => Plan::ByItem(plan),
         None => Plan::Whole(plan),

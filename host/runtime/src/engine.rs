@@ -118,6 +118,9 @@ fn settings(config: &Config) -> wasmtime::Result<wasmtime::Config> {
     let mut settings = wasmtime::Config::new();
     settings
         .wasm_relaxed_simd(true)
+        // A modelet has no asynchronous function, and each call would pay for them where another
+        // crate of the same program has turned them on.
+        .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES)
         .coredump_on_trap(true)

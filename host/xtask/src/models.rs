@@ -13,10 +13,11 @@ pub fn make_all() -> Result<()> {
     run(command(environment()?).arg("models/make.py"))
 }
 
-/// Models that only tests have a use for, in `target/protocol-models`.
+/// Models that only tests have a use for, in `target/protocol-models` and `target/refused`.
 pub fn make_for_tests() -> Result<()> {
-    run(command(environment()?)
-        .args(["tests/clients/protocol_models.py", "target/protocol-models"]))
+    let python = environment()?;
+    run(command(&python).args(["tests/clients/protocol_models.py", "target/protocol-models"]))?;
+    run(command(&python).args(["tests/zoo/refused.py", "target/refused"]))
 }
 
 /// scikit-learn's estimators and what goes with them, in `target/zoo`.

@@ -7,6 +7,7 @@ use tract_onnx::tract_hir::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::math::add;
 
+use crate::attributes;
 use crate::ml::labels::Labels;
 use crate::ml::post_transform::PostTransform;
 
@@ -16,7 +17,7 @@ pub fn linear_classifier(
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let labels = Labels::parse(node, "classlabels_ints")?;
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
-    let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
+    let intercepts: Vec<f32> = attributes::list(node, "intercepts")?;
     let n_sums = n_sums(intercepts.len(), labels.len());
     let binary = n_sums == 1 && labels.len() == 2;
     node.expect(binary || n_sums == labels.len(), || {
