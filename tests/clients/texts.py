@@ -10,10 +10,9 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-import open_inference.grpc.protocol as oip
 import tritonclient.grpc
 import tritonclient.http
-from open_inference.grpc.service import GRPCInferenceServiceStub
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from report import check, finish
@@ -24,7 +23,8 @@ clients = {
     "grpc": tritonclient.grpc.InferenceServerClient(address),
 }
 modules = {"http": tritonclient.http, "grpc": tritonclient.grpc}
-stub = GRPCInferenceServiceStub(grpc.insecure_channel(address))
+# The client itself sends all of its tensors raw.
+stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(address))
 DTYPES = {"FP32": np.float32, "INT64": np.int64, "BYTES": np.object_}
 
 
@@ -76,7 +76,7 @@ FIELDS = {"FP32": "fp32_contents", "INT64": "int64_contents", "BYTES": "bytes_co
 
 
 def by_typed_contents(model, inputs):
-    request = oip.ModelInferRequest(model_name=model)
+    request = service_pb2.ModelInferRequest(model_name=model)
     for name, datatype, values in inputs:
         tensor = request.inputs.add(name=name, datatype=datatype, shape=values.shape)
         getattr(tensor.contents, FIELDS[datatype]).extend(values.ravel().tolist())

@@ -76,7 +76,7 @@ def control_flow():
 def attributes():
     ml = lambda operator, outputs="y", **rest: model([node(operator, outputs=outputs, domain=ML, **rest)])
     refused("scaler", ml("Scaler", offset=[0.0, 1.0, 2.0], scale=[1.0, 2.0]), "`it`", "Scaler", "offset")
-    refused("svm", ml("SVMRegressor", kernel_type="MINE", coefficients=[1.0], rho=[0.0]), "`it`", "SVMRegressor", "MINE")
+    refused("svm", ml("SVMRegressor", kernel_type="MINE", n_supports=1, support_vectors=[1.0, 2.0], coefficients=[1.0], rho=[0.0]), "`it`", "SVMRegressor", "MINE")
     refused("norm", ml("Normalizer", norm="L9"), "`it`", "Normalizer", "L9")
     texts = lambda operator, **rest: model([node(operator, **rest)], [info("x", ["N"], TensorProto.STRING)])
     refused(
@@ -134,7 +134,7 @@ def files():
     texts = TensorProto(name="w", data_type=TensorProto.STRING, dims=[1], raw_data=b"abcd")
     refused("raw-texts", model(product, weights=[texts]), "`w`", "raw bytes")
     short = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2, 2], raw_data=b"abcd")
-    refused("short", model(product, weights=[short]), "16 bytes")
+    refused("short", model(product, weights=[short]), "`w`", "16 bytes", "check_model")
     refused("unmade", model([node("Add", "x z")]), "`it` (Add)", "`z`", "check_model")
     refused("no-output", model(neg, outputs=[info("z")]), "output `z`", "check_model")
     refused("twice", model([node("Neg", name="a"), node("Neg", name="b")]), "`b` (Neg)", "`y`", "check_model")

@@ -25,6 +25,7 @@ impl Late {
             source.op = Box::new(Const::new(tensor)?);
         }
         model.set_input_outlets(&[])?;
-        model.into_optimized()?.into_runnable()?.run(tvec!())
+        // All of it is known, so that typing computes it: nothing is left to optimise.
+        model.into_typed()?.into_runnable()?.run(tvec!())
     }
 }

@@ -24,6 +24,7 @@ pub fn explain(error: &TractError, graph: &GraphProto, inputs: &[TensorSpec]) ->
     let reasons: Vec<&str> = said[position + 1..]
         .iter()
         .map(|reason| without_node(reason, node))
+        .filter(|reason| !OF_TRACT.iter().any(|begin| reason.starts_with(begin)))
         .collect();
     let what_to_do = match fixed(inputs) {
         Some(options) if !said[position].starts_with(BUILDING) => {
@@ -40,6 +41,9 @@ pub fn explain(error: &TractError, graph: &GraphProto, inputs: &[TensorSpec]) ->
 
 /// How tract begins where a node's attributes are at fault, and not what goes in.
 const BUILDING: &str = "Building node ";
+
+/// How tract begins where it says only which part of itself was at work.
+const OF_TRACT: [&str; 2] = ["Infering facts", "Applying rule"];
 
 /// Whether tract speaks of this node, by its name or that of an operation it made of it.
 fn names(said: &str, node: &NodeProto) -> bool {

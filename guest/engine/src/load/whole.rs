@@ -113,14 +113,30 @@ fn check_tensor(tensor: &TensorProto) -> TractResult<()> {
         );
     }
     let of = declare::data_type(name, tensor.data_type)?;
-    ensure!(
-        DatumType::try_from(of).is_ok(),
-        "the values of `{name}` are {}, which cannot be computed with: convert them to FLOAT or FLOAT16",
-        of.as_str_name()
-    );
+    let Ok(datum_type) = DatumType::try_from(of) else {
+        bail!(
+            "the values of `{name}` are {}, which cannot be computed with: convert them to FLOAT or \
+             FLOAT16",
+            of.as_str_name()
+        );
+    };
     ensure!(
         of != DataType::String || tensor.raw_data.is_empty(),
         "the texts of `{name}` are written as raw bytes, which ONNX forbids: {DAMAGED}"
+    );
+    let n_values = tensor.dims.iter().try_fold(1usize, |count, &size| {
+        count.checked_mul(usize::try_from(size).ok()?)
+    });
+    let n_bytes = n_values.and_then(|count| count.checked_mul(datum_type.size_of()));
+    ensure!(
+        tensor.raw_data.is_empty() || Some(tensor.raw_data.len()) == n_bytes,
+        "the values of `{name}` are {} bytes, where the shape {:?} of {} takes {}: {DAMAGED}",
+        tensor.raw_data.len(),
+        tensor.dims,
+        of.as_str_name(),
+        n_bytes.map_or("more than there are".to_owned(), |n_bytes| format!(
+            "{n_bytes} bytes"
+        ))
     );
     Ok(())
 }
