@@ -24,19 +24,24 @@ pub const ENGINE: &str = "tract 0.23.9";
 /// Reads, types and optimises a model. `overrides` replace the declared datatype and shape of the
 /// inputs they name. The error says which part of the file cannot be used, and where.
 pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
-    let mut framework = tract_onnx::onnx()
-        // Exporters leave shapes here that contradict the dimensions a model is later given.
-        .with_ignore_value_info(true);
-    modelet_operators::register(&mut framework);
+    let framework = framework();
     let mut attempt = try_load(&framework, onnx, overrides, Rows::Own);
     if attempt.is_err() && may_share_rows(&framework, onnx) {
         // Exporters that have one input for each column leave open that all have the same rows.
         attempt = try_load(&framework, onnx, overrides, Rows::Shared);
     }
-    attempt.or_else(|error| match load_late(&framework, onnx, overrides) {
+    attempt.or_else(|error| match load_late(onnx, overrides) {
         Some(model) => Ok(model),
         None => Err(explained(&framework, onnx, overrides, &error)),
     })
+}
+
+fn framework() -> Onnx {
+    let mut framework = onnx()
+        // Exporters leave shapes here that contradict the dimensions a model is later given.
+        .with_ignore_value_info(true);
+    modelet_operators::register(&mut framework);
+    framework
 }
 
 fn explained(
@@ -56,11 +61,29 @@ fn explained(
     }
 }
 
+/// A model as it was read.
+pub struct Untyped {
+    pub model: InferenceModel,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<declare::Output>,
+}
+
+/// Reads a model that is prepared for each request.
+pub fn untyped(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Untyped> {
+    let framework = framework();
+    let mut proto = read(&framework, onnx)?;
+    Ok(Untyped {
+        inputs: declare::inputs(&mut proto, overrides, Rows::Shared)?,
+        outputs: declare::outputs(&mut proto)?,
+        model: framework.model_for_proto_model(&proto)?,
+    })
+}
+
 /// The model as one that is prepared for each request, if it then answers one of zeros.
-fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
-    let mut proto = read(framework, onnx).ok()?;
-    let inputs = declare::inputs(&mut proto, overrides, Rows::Shared).ok()?;
-    let outputs = declare::outputs(&mut proto).ok()?;
+fn load_late(onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
+    let Untyped {
+        inputs, outputs, ..
+    } = untyped(onnx, overrides).ok()?;
     let outputs = outputs.into_iter().map(|output| {
         Some(TensorSpec {
             name: output.name,
@@ -72,7 +95,7 @@ fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<
         outputs: outputs.collect::<Option<_>>()?,
         inputs,
     };
-    let late = Late::new(framework.model_for_proto_model(&proto).ok()?);
+    let late = Late::new(onnx, overrides);
     let zeros = signature.inputs.iter().map(zeros).collect::<Option<_>>()?;
     let answers = late.run(zeros).ok()?;
     (answers.len() == signature.outputs.len()).then(|| Model::new(Plan::Late(late), signature))
