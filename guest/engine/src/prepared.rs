@@ -43,6 +43,8 @@ fn forgetful(state: TypedSimpleState) -> Option<TypedSimpleState> {
 #[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod tests {
     use tract_onnx::tract_hir::internal::*;
+    use tract_onnx::tract_hir::tract_core::ops::math::neg;
+    use tract_onnx::tract_hir::tract_core::plan::LaneId;
 
     use super::*;
 
@@ -74,6 +76,10 @@ mod tests {
     }
 
     impl OpState for Count {
+        fn reset_lanes(&mut self, _lanes: &[LaneId]) -> TractResult<()> {
+            Ok(())
+        }
+
         fn eval(
             &mut self,
             _ctx: &EvalContext,
@@ -105,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_request_leaves_nothing_to_the_next() {
-        let negative = prepared(tract_onnx::tract_hir::tract_core::ops::math::neg());
+        let negative = prepared(neg());
         let run = |input: Tensor| negative.run(tvec!(input.into_tvalue()));
         assert_eq!(
             *run(tensor1(&[1f32, 2.0])).unwrap()[0],
