@@ -25,6 +25,10 @@ pub fn verify(arguments: &Arguments) -> Result<()> {
     let shown = arguments.modelet.display();
     let key = modelet_store::verify(signature, &artifact.digest, &trusted)
         .with_context(|| format!("{shown} is not trusted"))?;
-    writeln!(io::stdout(), "{shown}  {}, signed by {key}", artifact.digest)?;
+    writeln!(
+        io::stdout(),
+        "{shown}  {}, signed by {key}",
+        artifact.digest
+    )?;
     Ok(())
 }

@@ -48,7 +48,11 @@ async fn first_look(mut replica: Replica) -> Result<Replica> {
         Err(error) => {
             let error = anyhow::Error::from(error);
             let reason = format!("{error:#}");
-            tracing::warn!(origin, reason, "the store is not reached; serving what was taken before");
+            tracing::warn!(
+                origin,
+                reason,
+                "the store is not reached; serving what was taken before"
+            );
         }
     }
     Ok(replica)

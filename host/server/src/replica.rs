@@ -82,7 +82,10 @@ mod tests {
     #[test]
     fn a_store_that_is_down_is_asked_ever_more_seldom_up_to_a_minute() {
         let seconds = |every, failures| pause(Duration::from_secs(every), failures).as_secs();
-        assert_eq!([0, 1, 2, 3, 99].map(|n| seconds(10, n)), [10, 20, 40, 60, 60]);
+        assert_eq!(
+            [0, 1, 2, 3, 99].map(|n| seconds(10, n)),
+            [10, 20, 40, 60, 60]
+        );
         assert_eq!([0, 1].map(|n| seconds(300, n)), [300, 300]);
     }
 }

@@ -90,7 +90,15 @@ mod tests {
         let short = "ab".repeat(31);
         let signed = format!("+{}", "a".repeat(63));
         let wide = "é".repeat(32);
-        for text in ["", "sha256:", "sha512:00", "sha256:../../x", &short, &signed, &wide] {
+        for text in [
+            "",
+            "sha256:",
+            "sha512:00",
+            "sha256:../../x",
+            &short,
+            &signed,
+            &wide,
+        ] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }

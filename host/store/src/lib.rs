@@ -19,7 +19,5 @@ pub use digest::{Digest, InvalidDigest};
 pub use repository::{
     ARTIFACT, ArtifactFile, Listing, ModelEntry, Problem, Repository, Stamp, StoreError,
 };
-pub use signature::{
-    InvalidKey, PublicKey, SIGNATURE_ENDING, SecretKey, Untrusted, verify,
-};
+pub use signature::{InvalidKey, PublicKey, SIGNATURE_ENDING, SecretKey, Untrusted, verify};
 pub use state::{Entry, Joined, Prediction, Saved, State, StateError};

@@ -47,7 +47,9 @@ pub enum Untrusted {
     Unsigned,
     #[error("its signature is damaged: {0}")]
     Damaged(&'static str),
-    #[error("it was changed after it was signed: the signature is for {signed:?}, this is {found:?}")]
+    #[error(
+        "it was changed after it was signed: the signature is for {signed:?}, this is {found:?}"
+    )]
     Changed { signed: Digest, found: Digest },
     #[error("it is signed by {0}, which is none of the keys that are trusted")]
     OtherKey(PublicKey),
@@ -217,9 +219,7 @@ MCowBQYDK2VwAyEApJFUBsqeC3ex26mk0gQFIXWlTTE3fmHxKAYbqn74kQo=
     fn a_trusted_keys_name_over_anothers_signature_is_no_signature() {
         let ours = secret().public().to_string();
         let theirs = other().public().to_string();
-        let forged = other()
-            .sign(&Digest::of(b"model"))
-            .replace(&theirs, &ours);
+        let forged = other().sign(&Digest::of(b"model")).replace(&theirs, &ours);
         check(Some(&forged), b"model", Err("its signature is damaged"));
     }
 }

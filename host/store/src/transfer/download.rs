@@ -99,7 +99,11 @@ impl Download {
                 Ok(()) => io::Error::from(io::ErrorKind::UnexpectedEof),
             };
             attempts += 1;
-            failures = if partial.length > before { 0 } else { failures + 1 };
+            failures = if partial.length > before {
+                0
+            } else {
+                failures + 1
+            };
             if failures >= FAILURES_LIMIT || attempts >= ATTEMPTS_LIMIT {
                 return Err(self.cut(partial.length, error));
             }
@@ -212,7 +216,9 @@ impl Partial {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
-        self.file.write_all(bytes).map_err(write_error(&self.path))?;
+        self.file
+            .write_all(bytes)
+            .map_err(write_error(&self.path))?;
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())

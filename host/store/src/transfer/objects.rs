@@ -11,8 +11,8 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientConfigKey, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
-    RetryConfig, WriteMultipart,
+    BackoffConfig, ClientConfigKey, Error, GetOptions, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMode, RetryConfig, WriteMultipart,
 };
 
 use super::error::TransferError;

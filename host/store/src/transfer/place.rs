@@ -101,7 +101,11 @@ impl fmt::Display for Place {
                 root,
                 model,
                 version,
-            } => write!(f, "{}/{model}/{version}", root.to_string().trim_end_matches('/')),
+            } => write!(
+                f,
+                "{}/{model}/{version}",
+                root.to_string().trim_end_matches('/')
+            ),
             Place::Registry(reference) => write!(f, "oci://{reference}"),
         }
     }
@@ -118,8 +122,12 @@ fn in_repository(
     };
     Ok(Place::Repository {
         root,
-        model: model.parse().map_err(|error| invalid(text, &reason(&error)))?,
-        version: version.parse().map_err(|error| invalid(text, &reason(&error)))?,
+        model: model
+            .parse()
+            .map_err(|error| invalid(text, &reason(&error)))?,
+        version: version
+            .parse()
+            .map_err(|error| invalid(text, &reason(&error)))?,
     })
 }
 
@@ -138,8 +146,8 @@ fn bucket(text: &str, path: &str) -> Result<Root, InvalidPlace> {
     let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
-    let is_prefix = prefix.is_empty()
-        || (Path::new(prefix).components().all(plain) && !prefix.contains("//"));
+    let is_prefix =
+        prefix.is_empty() || (Path::new(prefix).components().all(plain) && !prefix.contains("//"));
     if bucket.is_empty() || !is_prefix {
         return Err(invalid(text, "is not s3://BUCKET or s3://BUCKET/PREFIX"));
     }

@@ -190,7 +190,10 @@ impl VersionThere<'_> {
         }
         match read_digest(&self.objects, &path).await? {
             Some(there) => check_same(self.place, there, artifact),
-            None => Err(TransferError::Missing(format!("{}{DIGEST_ENDING}", self.place))),
+            None => Err(TransferError::Missing(format!(
+                "{}{DIGEST_ENDING}",
+                self.place
+            ))),
         }
     }
 

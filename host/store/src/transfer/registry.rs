@@ -121,11 +121,7 @@ impl Registry {
     }
 
     /// Uploads what is not there yet, and then makes the tag stand for it.
-    pub async fn push(
-        &self,
-        pushed: Pushed<'_>,
-        progress: &Progress,
-    ) -> Result<(), TransferError> {
+    pub async fn push(&self, pushed: Pushed<'_>, progress: &Progress) -> Result<(), TransferError> {
         let asked = self
             .client
             .auth(&self.reference, &self.auth, RegistryOperation::Push);
@@ -271,10 +267,7 @@ fn described(manifest: &OciImageManifest) -> Result<Described, String> {
 }
 
 fn manifest(pushed: &Pushed<'_>, config: &Bytes) -> OciImageManifest {
-    let title = (
-        TITLE_ANNOTATION.to_owned(),
-        format!("{}.wasm", pushed.name),
-    );
+    let title = (TITLE_ANNOTATION.to_owned(), format!("{}.wasm", pushed.name));
     let signature = pushed.described.signature.as_ref();
     let signature = signature.map(|text| (SIGNATURE_ANNOTATION.to_owned(), text.clone()));
     OciImageManifest {
@@ -325,19 +318,29 @@ mod tests {
     #[test]
     fn a_manifest_is_believed_only_as_far_as_it_can_be_an_artifacts() {
         let digest = Digest::of(b"model");
-        let layer = |media: &str, digest: &str, size: i64| {
-            json!({ "mediaType": media, "digest": digest, "size": size })
-        };
+        let layer = |media: &str, digest: &str, size: i64| json!({ "mediaType": media, "digest": digest, "size": size });
         let good = layer(LAYER_TYPE, &digest.to_string(), 5);
         assert_eq!(with_layers(json!([good])).unwrap().size, 5);
         for (layers, expected) in [
             (json!([]), "0 layers"),
             (json!([good, good]), "2 layers"),
-            (json!([layer("text/plain", &digest.to_string(), 5)]), "text/plain"),
-            (json!([layer(LAYER_TYPE, "sha256:../../x", 5)]), "a digest is"),
+            (
+                json!([layer("text/plain", &digest.to_string(), 5)]),
+                "text/plain",
+            ),
+            (
+                json!([layer(LAYER_TYPE, "sha256:../../x", 5)]),
+                "a digest is",
+            ),
             (json!([layer(LAYER_TYPE, "md5:00", 5)]), "a digest is"),
-            (json!([layer(LAYER_TYPE, &digest.to_string(), -1)]), "-1 bytes"),
-            (json!([layer(LAYER_TYPE, &digest.to_string(), 5 << 30)]), "bytes"),
+            (
+                json!([layer(LAYER_TYPE, &digest.to_string(), -1)]),
+                "-1 bytes",
+            ),
+            (
+                json!([layer(LAYER_TYPE, &digest.to_string(), 5 << 30)]),
+                "bytes",
+            ),
         ] {
             let reason = with_layers(layers).unwrap_err();
             assert!(reason.contains(expected), "{reason}");
@@ -346,10 +349,20 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_spoken_to_without_tls() {
-        for host in ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000"] {
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "[::1]:5000",
+        ] {
             assert!(is_this_machine(host), "{host}");
         }
-        for host in ["localhost.example.com", "10.0.0.1:5000", "ghcr.io", "127.evil.com:80"] {
+        for host in [
+            "localhost.example.com",
+            "10.0.0.1:5000",
+            "ghcr.io",
+            "127.evil.com:80",
+        ] {
             assert!(!is_this_machine(host), "{host}");
         }
     }

@@ -145,7 +145,9 @@ impl Replica {
         match step {
             Step::Spec(model) => self.take_spec(model).await,
             Step::Version(model, version) => {
-                let found = listed.get(model).and_then(|model| model.versions.get(version));
+                let found = listed
+                    .get(model)
+                    .and_then(|model| model.versions.get(version));
                 match found {
                     Some(found) => self.take_version(model, *version, found).await,
                     None => Ok(()),
@@ -206,7 +208,11 @@ impl Replica {
         Ok(())
     }
 
-    async fn take_signature(&self, model: &ModelName, version: Version) -> Result<(), TransferError> {
+    async fn take_signature(
+        &self,
+        model: &ModelName,
+        version: Version,
+    ) -> Result<(), TransferError> {
         let path = self.objects.artifact(model, version, SIGNATURE_ENDING);
         let here = file::beside(&self.artifact(model, version), SIGNATURE_ENDING);
         match self.objects.read(&path, SIGNATURE_LIMIT_BYTES).await? {

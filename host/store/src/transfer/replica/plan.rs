@@ -43,7 +43,9 @@ impl fmt::Display for Step {
         match self {
             Step::Spec(model) => write!(f, "model.toml of {model} came"),
             Step::Version(model, version) => write!(f, "{model}/{version} came"),
-            Step::Signature(model, version) => write!(f, "the signature of {model}/{version} changed"),
+            Step::Signature(model, version) => {
+                write!(f, "the signature of {model}/{version} changed")
+            }
             Step::DropSpec(model) => write!(f, "model.toml of {model} is gone"),
             Step::DropVersion(model, version) => write!(f, "{model}/{version} is gone"),
             Step::DropModel(model) => write!(f, "{model} is gone"),
@@ -167,7 +169,10 @@ mod tests {
             let artifact = artifact.to_owned();
             match version.parse() {
                 Ok(version) => {
-                    let tags = Tags { artifact, signature };
+                    let tags = Tags {
+                        artifact,
+                        signature,
+                    };
                     model.versions.insert(version, tags);
                 }
                 Err(_) => model.spec = Some(artifact),
@@ -215,7 +220,11 @@ mod tests {
         check(
             &["iris/2=a"],
             &["iris=s", "iris/1=a"],
-            &["iris/2 came", "model.toml of iris is gone", "iris/1 is gone"],
+            &[
+                "iris/2 came",
+                "model.toml of iris is gone",
+                "iris/1 is gone",
+            ],
         );
         check(
             &["wine/1=a"],
