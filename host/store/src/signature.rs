@@ -25,7 +25,7 @@ pub struct SecretKey(SigningKey);
 
 /// Whose signatures are trusted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey([u8; 32]);
 
 /// Why a text is not the key that it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ impl SecretKey {
     }
 
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.0.verifying_key().to_bytes())
     }
 
     /// The text of a signature's file.
@@ -81,14 +81,14 @@ impl PublicKey {
         VerifyingKey::from_public_key_pem(text)
             .ok()
             .filter(|key| !key.is_weak())
-            .map(PublicKey)
+            .map(|key| PublicKey(key.to_bytes()))
             .ok_or(InvalidKey::Public)
     }
 }
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ed25519:{}", hex(self.0.as_bytes()))
+        write!(f, "ed25519:{}", hex(&self.0))
     }
 }
 
@@ -131,7 +131,6 @@ fn read(text: &str) -> Result<(Digest, PublicKey), Untrusted> {
     let key = key
         .strip_prefix("key ed25519:")
         .and_then(unhex)
-        .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
         .map(PublicKey)
         .ok_or(Untrusted::Damaged("it names no key"))?;
     let signature = signature
@@ -139,8 +138,11 @@ fn read(text: &str) -> Result<(Digest, PublicKey), Untrusted> {
         .and_then(unhex)
         .map(|bytes| Signature::from_bytes(&bytes))
         .ok_or(Untrusted::Damaged("its last line is no signature"))?;
-    key.0
-        .verify_strict(statement(&artifact, &key).as_bytes(), &signature)
+    VerifyingKey::from_bytes(&key.0)
+        .and_then(|verifying| {
+            let statement = statement(&artifact, &key);
+            verifying.verify_strict(statement.as_bytes(), &signature)
+        })
         .map_err(|_| Untrusted::Damaged("it is not what the key it names has signed"))?;
     Ok((artifact, key))
 }

@@ -225,11 +225,15 @@ fn reached_by(package: &str) -> BTreeSet<String> {
 
 /// The crate of a line such as `hyper v1.0.0 client,http1 (*)`, and its features.
 fn named(line: &str) -> Vec<String> {
-    let mut words = line.split_whitespace().filter(|word| !word.starts_with('('));
+    let mut words = line
+        .split_whitespace()
+        .filter(|word| !word.starts_with('('));
     let Some(package) = words.next() else {
         return Vec::new();
     };
     let features = words.skip(1).flat_map(|word| word.split(','));
     let features = features.map(|feature| format!("{package}/{feature}"));
-    std::iter::once(package.to_owned()).chain(features).collect()
+    std::iter::once(package.to_owned())
+        .chain(features)
+        .collect()
 }

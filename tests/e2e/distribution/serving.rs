@@ -135,7 +135,8 @@ fn versions_and_specs_come_and_go_with_the_store() {
     let spec = cache.path().join("canary.toml");
     fs::write(&spec, "[versions]\ndefault = 1\n").unwrap();
     let place = "s3://models/live/iris/5";
-    let with_spec = ["push", text(&iris()), place, "--spec", text(&spec)];
+    let iris = iris();
+    let with_spec = ["push", text(&iris), place, "--spec", text(&spec)];
     done(&with_spec, &environment);
     wait_for("version 5", || entry(&server, "5")["state"] == "READY");
     assert_eq!(answered_by(&server), "1");

@@ -57,8 +57,11 @@ fn beside(modelet: &Path) -> PathBuf {
     modelet.with_file_name("model.wasm.sig")
 }
 
+/// Does something to a signed artifact, with another's keys at hand.
+type Damage = fn(&Path, &Keys);
+
 /// Every way in which a signature can be no reason to trust, and what is said then.
-const REFUSALS: [(&str, fn(&Path, &Keys)); 4] = [
+const REFUSALS: [(&str, Damage); 4] = [
     ("it is not signed", |modelet, _| {
         fs::remove_file(beside(modelet)).unwrap();
     }),
@@ -103,6 +106,10 @@ fn a_signature_holds_for_these_bytes_and_this_key() {
     refused(&swapped, &vec![], "no public ed25519 key");
 }
 
+fn trusting<'a>(pull: &[&'a str], keys: &'a Keys) -> Vec<&'a str> {
+    [pull, &[text(&keys.public)]].concat()
+}
+
 #[test]
 fn a_signature_is_taken_along_and_can_come_later() {
     let (keys, other) = (keys(), keys());
@@ -116,16 +123,15 @@ fn a_signature_is_taken_along_and_can_come_later() {
     for place in &places {
         let output = folder.path().join("pulled/model.wasm");
         let pull = ["pull", place, "-o", text(&output), "--require-signature"];
-        let pull_trusting = |keys: &Keys| [&pull[..], &[text(&keys.public)]].concat();
         let _ = fs::remove_file(beside(&modelet));
         done(&["push", text(&modelet), place], &environment);
-        refused(&pull_trusting(&keys), &environment, "it is not signed");
+        refused(&trusting(&pull, &keys), &environment, "it is not signed");
         sign(&modelet, &keys);
         let again = done(&["push", text(&modelet), place], &environment);
         assert!(again.contains(", was there"), "{again}");
-        refused(&pull_trusting(&other), &environment, "none of the keys");
+        refused(&trusting(&pull, &other), &environment, "none of the keys");
         assert!(!output.exists());
-        done(&pull_trusting(&keys), &environment);
+        done(&trusting(&pull, &keys), &environment);
         assert_same(&modelet, &output);
         assert_same(&beside(&modelet), &beside(&output));
         fs::remove_dir_all(folder.path().join("pulled")).unwrap();

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use oci_client::errors::OciDistributionError;
 
-use super::place::Place;
 use crate::digest::Digest;
 use crate::signature::Untrusted;
 
@@ -39,7 +38,7 @@ pub enum TransferError {
         "{place} has other bytes, {there}; a version is never overwritten: push {here} as another one"
     )]
     Taken {
-        place: Place,
+        place: String,
         there: Digest,
         here: Digest,
     },

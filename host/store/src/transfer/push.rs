@@ -134,7 +134,7 @@ fn check_same(place: &Place, there: Digest, artifact: &Artifact) -> Result<(), T
         return Ok(());
     }
     Err(TransferError::Taken {
-        place: place.clone(),
+        place: place.to_string(),
         there,
         here: artifact.digest,
     })

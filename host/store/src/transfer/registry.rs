@@ -2,6 +2,10 @@
 //! one layer, the component.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,8 +28,11 @@ const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 
 const LAYER_TYPE: &str = "application/wasm";
 
-/// The manifest's annotation that holds the text of the signature.
+/// The manifest's annotation that holds the text of the signature, its lines in one: the canonical JSON
+/// that manifests are written in has no way to write a line's end.
 const SIGNATURE_ANNOTATION: &str = "modelet.signature";
+
+const LINE_END: &str = ";";
 
 /// What other tools name a pulled file by.
 const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
@@ -219,15 +226,24 @@ fn is_this_machine(host: &str) -> bool {
 
 /// Those that `docker login` keeps; none where it keeps none.
 fn credentials(host: &str) -> Result<RegistryAuth, TransferError> {
-    match docker_credential::get_credential(host) {
+    let Some(path) = docker_config() else {
+        return Ok(RegistryAuth::Anonymous);
+    };
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(RegistryAuth::Anonymous);
+        }
+        opened => opened.map_err(|source| TransferError::Read { path, source })?,
+    };
+    match docker_credential::get_credential_from_reader(file, host) {
         Ok(DockerCredential::UsernamePassword(name, password)) => {
             Ok(RegistryAuth::Basic(name, password))
         }
-        Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryAuth::Bearer(token)),
-        Err(
-            CredentialRetrievalError::NoCredentialConfigured
-            | CredentialRetrievalError::ConfigNotFound,
-        ) => Ok(RegistryAuth::Anonymous),
+        Ok(DockerCredential::IdentityToken(_)) => Err(TransferError::Credentials {
+            registry: host.to_owned(),
+            reason: "they are an identity token; log in with a name and a password".to_owned(),
+        }),
+        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
         // As every helper says that it knows nothing of this registry.
         Err(CredentialRetrievalError::HelperFailure { stdout, .. })
             if stdout.contains("credentials not found") =>
@@ -239,6 +255,12 @@ fn credentials(host: &str) -> Result<RegistryAuth, TransferError> {
             reason: error.to_string(),
         }),
     }
+}
+
+fn docker_config() -> Option<PathBuf> {
+    let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    Some(folder.or_else(home)?.join("config.json"))
 }
 
 /// Checks everything that is used later.
@@ -262,14 +284,17 @@ fn described(manifest: &OciImageManifest) -> Result<Described, String> {
     Ok(Described {
         digest: layer.digest.parse().map_err(|error| format!("{error}"))?,
         size,
-        signature: signature.cloned(),
+        signature: signature.map(|line| line.replace(LINE_END, "\n") + "\n"),
     })
 }
 
 fn manifest(pushed: &Pushed<'_>, config: &Bytes) -> OciImageManifest {
     let title = (TITLE_ANNOTATION.to_owned(), format!("{}.wasm", pushed.name));
     let signature = pushed.described.signature.as_ref();
-    let signature = signature.map(|text| (SIGNATURE_ANNOTATION.to_owned(), text.clone()));
+    let signature = signature.map(|text| {
+        let line = text.trim_end().replace('\n', LINE_END);
+        (SIGNATURE_ANNOTATION.to_owned(), line)
+    });
     OciImageManifest {
         media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
         config: descriptor(CONFIG_TYPE, &Digest::of(config), config.len()),
