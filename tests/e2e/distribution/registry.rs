@@ -122,7 +122,11 @@ fn a_registry_that_asks_for_a_password_takes_the_one_of_docker_login() {
     let (iris, place) = (super::iris(), registry.place("iris:1"));
     let login = tempfile::tempdir().unwrap();
     let environment: Environment = vec![("DOCKER_CONFIG".into(), text(login.path()).into())];
-    refused(&["push", text(&iris), &place], &environment, "401");
+    refused(
+        &["push", text(&iris), &place],
+        &environment,
+        "Not authorized",
+    );
     let config = json!({ "auths": { registry.address.as_str(): { "auth": "YW5uYTpzZWNyZXQ=" } } });
     fs::write(login.path().join("config.json"), config.to_string()).unwrap();
     done(&["push", text(&iris), &place], &environment);

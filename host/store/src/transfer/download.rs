@@ -11,7 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::ObjectMeta;
 use sha2::{Digest as _, Sha256};
 
-use super::error::TransferError;
+use super::error::{TransferError, write_error};
 use super::objects::Objects;
 use super::progress::Progress;
 use super::registry::Registry;
@@ -244,12 +244,5 @@ impl Partial {
     fn remove(&self) {
         // One that stays is found wrong again.
         let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn write_error(path: &Path) -> impl Fn(io::Error) -> TransferError {
-    move |source| TransferError::Write {
-        path: path.to_owned(),
-        source,
     }
 }

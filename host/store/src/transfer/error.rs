@@ -1,7 +1,7 @@
 //! What can go wrong between here and there.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_client::errors::OciDistributionError;
 
@@ -78,5 +78,19 @@ impl TransferError {
                 | TransferError::Damaged { .. }
                 | TransferError::Unsuitable { .. }
         )
+    }
+}
+
+pub fn read_error(path: &Path) -> impl Fn(io::Error) -> TransferError {
+    move |source| TransferError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+pub fn write_error(path: &Path) -> impl Fn(io::Error) -> TransferError {
+    move |source| TransferError::Write {
+        path: path.to_owned(),
+        source,
     }
 }

@@ -33,7 +33,7 @@ pub struct InvalidPlace {
     reason: String,
 }
 
-const KINDS: &str = "a place is a directory, s3://BUCKET/…, both with /MODEL/VERSION at the end, or \
+const KINDS: &str = "a repository is a directory or s3://BUCKET/PREFIX; push and pull also take \
                      oci://HOST/NAME:TAG";
 
 impl FromStr for Place {

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::download::{Download, Source};
-use super::error::TransferError;
+use super::error::{TransferError, read_error, write_error};
 use super::objects::{DIGEST_ENDING, Objects};
-use super::place::Place;
+use super::place::{Place, Root};
 use super::progress::Progress;
 use super::push::read_digest;
 use super::registry::Registry;
@@ -107,6 +107,9 @@ async fn find(place: &Place, plain_http: bool) -> Result<Found, TransferError> {
             model,
             version,
         } => {
+            if matches!(root, Root::Directory(folder) if !folder.is_dir()) {
+                return Err(missing());
+            }
             let objects = Objects::open(root)?;
             let path = objects.artifact(model, *version, "");
             let object = objects.find(&path).await?.ok_or_else(missing)?;
@@ -151,43 +154,43 @@ impl Found {
         digest: Digest,
         demands: &Demands,
     ) -> Result<Pulled, TransferError> {
+        let was_here = partial == output;
+        let checked = self.check(partial, &digest, demands);
+        if let (Err(TransferError::Invalid { .. }), false) = (&checked, was_here) {
+            // One that stays is found wrong again.
+            let _ = fs::remove_file(partial);
+        }
+        let size_bytes = checked?;
+        if let Some(signature) = &self.signature {
+            let path = file::beside(output, SIGNATURE_ENDING);
+            file::replace(&path, signature.as_bytes()).map_err(write_error(&path))?;
+        }
+        if !was_here {
+            fs::rename(partial, output).map_err(write_error(output))?;
+        }
+        Ok(Pulled {
+            digest,
+            size_bytes,
+            is_signed: self.signature.is_some(),
+            was_here,
+        })
+    }
+
+    /// Whether these are a modelet's bytes, signed as is demanded. Says how many they are.
+    fn check(&self, path: &Path, digest: &Digest, demands: &Demands) -> Result<u64, TransferError> {
         let what = || self.download.what.clone();
-        let bytes = fs::read(partial).map_err(|source| TransferError::Read {
-            path: partial.to_owned(),
+        let bytes = fs::read(path).map_err(read_error(path))?;
+        modelet_artifact::inspect(&bytes).map_err(|source| TransferError::Invalid {
+            what: what(),
             source,
         })?;
-        let was_here = partial == output;
-        if let Err(source) = modelet_artifact::inspect(&bytes) {
-            if !was_here {
-                // One that stays is found wrong again.
-                let _ = fs::remove_file(partial);
-            }
-            let what = what();
-            return Err(TransferError::Invalid { what, source });
-        }
         if !demands.trusted.is_empty() {
-            verify(self.signature.as_deref(), &digest, &demands.trusted).map_err(|source| {
+            verify(self.signature.as_deref(), digest, &demands.trusted).map_err(|source| {
                 let what = what();
                 TransferError::Untrusted { what, source }
             })?;
         }
-        let failed = |source| TransferError::Write {
-            path: output.to_owned(),
-            source,
-        };
-        if let Some(signature) = &self.signature {
-            let path = file::beside(output, SIGNATURE_ENDING);
-            file::replace(&path, signature.as_bytes()).map_err(failed)?;
-        }
-        if !was_here {
-            fs::rename(partial, output).map_err(failed)?;
-        }
-        Ok(Pulled {
-            digest,
-            size_bytes: bytes.len() as u64,
-            is_signed: self.signature.is_some(),
-            was_here,
-        })
+        Ok(bytes.len() as u64)
     }
 }
 
@@ -206,10 +209,7 @@ fn digest_of(path: &Path) -> Result<Option<Digest>, TransferError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(Digest::of(&bytes))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TransferError::Read {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(error) => Err(read_error(path)(error)),
     }
 }
 
@@ -227,9 +227,6 @@ fn make_folder(output: &Path) -> Result<Option<&Path>, TransferError> {
     if folder.as_os_str().is_empty() {
         return Ok(None);
     }
-    fs::create_dir_all(folder).map_err(|source| TransferError::Write {
-        path: folder.to_owned(),
-        source,
-    })?;
+    fs::create_dir_all(folder).map_err(write_error(folder))?;
     Ok(Some(folder))
 }

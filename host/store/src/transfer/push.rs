@@ -1,7 +1,7 @@
 //! From a file here to a version there.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
@@ -10,7 +10,7 @@ use modelet_policy::spec::ModelSpec;
 use object_store::ObjectMeta;
 use sha2::{Digest as _, Sha256};
 
-use super::error::TransferError;
+use super::error::{TransferError, read_error, write_error};
 use super::objects::{DIGEST_ENDING, Objects};
 use super::place::{Place, Root};
 use super::progress::Progress;
@@ -93,10 +93,7 @@ pub async fn push_spec(root: &Root, model: &ModelName, path: &Path) -> Result<()
 /// A directory that is written to is made.
 fn open_to_write(root: &Root) -> Result<Objects, TransferError> {
     if let Root::Directory(folder) = root {
-        fs::create_dir_all(folder).map_err(|source| TransferError::Write {
-            path: folder.clone(),
-            source,
-        })?;
+        fs::create_dir_all(folder).map_err(write_error(folder))?;
     }
     Objects::open(root)
 }
@@ -226,12 +223,4 @@ pub async fn read_digest(
         reason: format!("{error}"),
     })?;
     Ok(Some(digest))
-}
-
-fn read_error(path: &Path) -> impl Fn(std::io::Error) -> TransferError {
-    let path: PathBuf = path.to_owned();
-    move |source| TransferError::Read {
-        path: path.clone(),
-        source,
-    }
 }

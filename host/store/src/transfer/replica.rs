@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use modelet_policy::names::{ModelName, Version};
 
-use super::error::TransferError;
+use super::error::{TransferError, write_error};
 use super::objects::{DIGEST_ENDING, Listed, ListedModel, ListedVersion, Objects};
 use super::place::Root;
 use super::progress::nobody;
@@ -272,12 +272,5 @@ fn snapshot_of(listed: &Listed) -> Snapshot {
             .map(|(name, listed)| (name.clone(), model(listed)))
             .filter(|(_, model)| !model.is_empty())
             .collect(),
-    }
-}
-
-fn write_error(path: &Path) -> impl Fn(std::io::Error) -> TransferError {
-    move |source| TransferError::Write {
-        path: path.to_owned(),
-        source,
     }
 }
