@@ -7,10 +7,15 @@ mod cache;
 mod input;
 mod inspect;
 mod npy;
+mod pull;
+mod push;
 mod rollout;
 mod run;
 mod serve;
 mod settings;
+mod sign;
+mod transfer;
+mod verify;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -35,6 +40,10 @@ enum Command {
     Bench(bench::Arguments),
     Serve(serve::Arguments),
     Rollout(rollout::Arguments),
+    Push(push::Arguments),
+    Pull(pull::Arguments),
+    Sign(sign::Arguments),
+    Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +55,10 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Rollout(arguments) => rollout::rollout(&arguments),
+        Command::Push(arguments) => push::push(&arguments),
+        Command::Pull(arguments) => pull::pull(&arguments),
+        Command::Sign(arguments) => sign::sign(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

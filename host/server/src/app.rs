@@ -15,7 +15,9 @@ use modelet_policy::names::{InvalidName, ModelName, Version};
 use modelet_policy::spec::ModelSpec;
 use modelet_policy::versions;
 use modelet_runtime::{Engine, Limits, Modelet};
-use modelet_store::{ArtifactFile, ModelEntry, Problem, Repository, Stamp, StoreError};
+use modelet_store::{
+    ArtifactFile, Digest, ModelEntry, Problem, Repository, Stamp, StoreError, verify,
+};
 use tokio::sync::watch;
 
 use crate::attempt::admission::Admission;
@@ -80,6 +82,8 @@ type Loaded = BTreeMap<(ModelName, Version), Source>;
 #[derive(Clone, PartialEq)]
 struct Source {
     stamp: Stamp,
+    /// Where signatures are asked for.
+    signature: Option<Stamp>,
     limits: modelet_policy::spec::Limits,
     reuse: bool,
     breaker: Option<modelet_policy::breaker::Limits>,
@@ -315,6 +319,7 @@ impl App {
             let key = (name.clone(), version);
             let from = Source {
                 stamp: artifact.stamp,
+                signature: artifact.signature.filter(|_| self.asks_for_signatures()),
                 limits: spec.limits.clone(),
                 reuse: spec.reuse,
                 breaker: spec.breaker.clone(),
@@ -408,10 +413,32 @@ impl App {
             reuse: spec.reuse,
         };
         let bytes = artifact.read().map_err(|error| error.to_string())?;
+        self.check_signature(artifact, &bytes)?;
         // A file that the compiler stumbles over must not keep the models after it from loading.
         catch_unwind(AssertUnwindSafe(|| self.engine.load(&bytes, limits)))
             .map_err(|_| "the compiler failed on it".to_owned())?
             .map_err(|error| error.to_string())
+    }
+
+    fn asks_for_signatures(&self) -> bool {
+        !self.config.trusted.is_empty()
+    }
+
+    /// Of these very bytes: what is loaded is what was checked.
+    fn check_signature(&self, artifact: &ArtifactFile, bytes: &[u8]) -> Result<(), String> {
+        if !self.asks_for_signatures() {
+            return Ok(());
+        }
+        let signature = artifact
+            .read_signature()
+            .map_err(|error| error.to_string())?;
+        verify(
+            signature.as_deref(),
+            &Digest::of(bytes),
+            &self.config.trusted,
+        )
+        .map(drop)
+        .map_err(|error| format!("signatures are required, and {error}"))
     }
 
     fn ready_before(&self, name: &ModelName, version: Version) -> Option<Arc<Ready>> {
