@@ -4,9 +4,11 @@ mod bench;
 mod build;
 mod bundle;
 mod cache;
+mod compile;
 mod input;
 mod inspect;
 mod npy;
+mod output;
 mod rollout;
 mod run;
 mod serve;
@@ -30,6 +32,7 @@ struct Arguments {
 enum Command {
     Build(build::Arguments),
     Bundle(bundle::Arguments),
+    Compile(compile::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Bench(bench::Arguments),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Build(arguments) => build::build(&arguments),
         Command::Bundle(arguments) => bundle::bundle(&arguments),
+        Command::Compile(arguments) => compile::compile(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use js_sys::{Array, Object};
+use modelet_policy::deployment::{Caller, Deployment, Request, Step};
 use modelet_policy::fallback::Trigger;
+use modelet_policy::guard::Numbers;
+use modelet_protocol::Tensor;
 use wasm_bindgen::prelude::*;
 
-use crate::deployment::{Caller, Deployment, Request, Step};
 use crate::values::{field, record, tensors, texts};
 
 /// Decides for one page.
@@ -66,12 +68,14 @@ impl Policy {
             headers: map(&field(caller, "headers"), true),
             cookies: map(&field(caller, "cookies"), false),
             parameters: map(&field(caller, "parameters"), false),
+            // A page does not know its own.
+            address: None,
         };
         let begun = self
             .deployment
             .begin(model, &caller, time(deadline), time(now));
         Ok(Pending {
-            request: begun.map_err(error)?,
+            request: begun.map_err(|unknown| error(unknown.to_string()))?,
         })
     }
 
@@ -106,7 +110,7 @@ impl Policy {
         now: f64,
     ) -> Option<String> {
         let outputs = tensors(outputs);
-        let judged = outputs.and_then(|outputs| self.deployment.guard(&pending.request, &outputs));
+        let judged = outputs.and_then(|outputs| self.judge(&pending.request, &outputs));
         let now = time(now);
         match judged {
             Ok(()) => self.deployment.answered(&mut pending.request, now),
@@ -125,6 +129,25 @@ impl Policy {
         });
         self.deployment
             .failed(&mut pending.request, trigger, time(now));
+    }
+}
+
+impl Policy {
+    fn judge(&self, request: &Request, outputs: &[Tensor]) -> Result<(), String> {
+        if self.deployment.guards(request).is_none() {
+            return Ok(());
+        }
+        let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
+        let values: Vec<Vec<f64>> = numbers.collect();
+        let outputs = outputs.iter().zip(&values);
+        let numbers: Vec<Numbers<'_>> = outputs
+            .map(|(output, values)| Numbers {
+                name: &output.name,
+                shape: &output.shape,
+                values,
+            })
+            .collect();
+        self.deployment.guard(request, &numbers)
     }
 }
 
