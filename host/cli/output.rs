@@ -1,6 +1,7 @@
 //! Files that commands write.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -24,7 +25,12 @@ pub fn check(output: &Path) -> Result<()> {
 /// In one step, so that a server which watches the place never sees half a file.
 pub fn write(output: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = folder_of(output).join(format!(".modelet-{}.unfinished", std::process::id()));
-    fs::write(&unfinished, bytes)
+    File::create(&unfinished)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            // Else a machine that loses its power may come back with an empty file of this name.
+            file.sync_all()
+        })
         .and_then(|()| fs::rename(&unfinished, output))
         .inspect_err(|_| {
             // It may not exist; the error that matters is the first.

@@ -56,6 +56,11 @@ impl Place {
             built::skip(&format!("{path} is missing; `cargo xtask test` makes it"));
             return false;
         }
+        let emulator = Command::new("qemu-aarch64").arg("--version").output();
+        if self == Place::Emulated && emulator.is_err() {
+            built::skip("there is no qemu-aarch64; install qemu-user");
+            return false;
+        }
         true
     }
 

@@ -17,9 +17,6 @@ use crate::versions;
 /// How long a version is passed over that could not be loaded or reached.
 const AWAY: Duration = Duration::from_secs(5);
 
-/// For one attempt, where `model.toml` has no timeout.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The models of such a host. Times are durations since a beginning that stays the same.
 #[derive(Default)]
 pub struct Deployment {
@@ -284,7 +281,8 @@ impl Deployment {
                 versions::default(&model.spec.versions, model.ready(now)).ok_or(Trigger::Load)?
             }
         };
-        let limit = model.spec.limits.timeout.unwrap_or(TIMEOUT);
+        let left = request.deadline.saturating_sub(now);
+        let timeout = model.spec.limits.timeout;
         let candidate = model.versions.get_mut(&version).ok_or(Trigger::Load)?;
         if let Some(breaker) = &mut candidate.breaker
             && !breaker.begin(now)
@@ -295,7 +293,7 @@ impl Deployment {
         Ok(Step::Ask {
             model: name.clone(),
             version,
-            timeout: limit.min(request.deadline.saturating_sub(now)),
+            timeout: timeout.map_or(left, |timeout| timeout.min(left)),
         })
     }
 }

@@ -14,6 +14,8 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use modelet_artifact::Facts;
+use rustix::fs::Advice;
+use rustix::mm::{Advice as MapAdvice, madvise};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, Linker};
@@ -38,7 +40,8 @@ const READ_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Precompiled {
     file: File,
-    about: About,
+    target: Target,
+    modelet: Facts,
 }
 
 /// What stands behind the machine code.
@@ -101,21 +104,31 @@ impl Precompiled {
         if hash(&mut file, hashed)? != digest {
             return Err(Refused::Damaged);
         }
-        let about = about(&mut file, hashed - 4, length)?;
-        match about.target.parse() {
-            Ok(target) if Target::runs_here(target) => Ok(Precompiled { file, about }),
-            _ => Err(Refused::Target(about.target)),
+        // What was read for the digest need not stay: hardly any of it will be used. That it stays
+        // anyway where the kernel takes no advice is no error.
+        let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+        let About { target, modelet } = about(&mut file, hashed - 4, length)?;
+        match target
+            .parse()
+            .ok()
+            .filter(|target| Target::runs_here(*target))
+        {
+            Some(target) => Ok(Precompiled {
+                file,
+                target,
+                modelet,
+            }),
+            None => Err(Refused::Target(target)),
         }
     }
 
     pub fn target(&self) -> Target {
-        let target = self.about.target.parse();
-        target.expect("a file of an unknown target is not opened")
+        self.target
     }
 
     /// What the modelet says about itself that was compiled.
     pub fn modelet(&self) -> &Facts {
-        &self.about.modelet
+        &self.modelet
     }
 
     /// Maps the code. `engine` is for the file's target.
@@ -128,8 +141,20 @@ impl Precompiled {
         // file while it is mapped is asked of whoever installs it: files are replaced, not rewritten.
         let component = unsafe { Component::deserialize_file(engine, path) };
         let component = component.map_err(|error| Refused::Engine(format!("{error:#}")))?;
-        Modelet::new(&Linker::new(engine), &component, self.about.modelet, limits)
+        read_sparingly(&component);
+        Modelet::new(&Linker::new(engine), &component, self.modelet, limits)
     }
+}
+
+/// Lets the kernel read and map single pages of the code: a call runs a little here and a little there,
+/// and around each of those places it would take hundreds of kilobytes into memory that nobody runs.
+fn read_sparingly(component: &Component) {
+    let image = component.image_range();
+    let bytes = image.end.addr() - image.start.addr();
+    // A kernel that takes no advice only needs more memory.
+    // SAFETY: the range is the component's own mapping, and advice on how it is read changes nothing
+    // that is in it.
+    let _ = unsafe { madvise(image.start.cast_mut().cast(), bytes, MapAdvice::Random) };
 }
 
 /// How long the description is, and the digest of all that comes before the digest.
