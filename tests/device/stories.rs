@@ -391,15 +391,14 @@ fn what_cannot_be_loaded_is_said_and_the_rest_is_served() {
         return;
     }
     let behaviours = [Behaviour::Echo, Behaviour::Echo, Behaviour::Echo];
-    let toml =
-        "versions.default = 3\nfallback.chain = [{ version = 1 }]\nfallback.retry = { limit = 1 }";
+    let toml = "versions.default = 3\nfallback.chain = [{ version = 1 }]\nfallback.retries = 1";
     let repository = repository(Place::Native, toml, &behaviours);
     std::fs::write(repository.path().join("m/3/model.cwasm"), "damaged").unwrap();
     let device = Device::start(Place::Native, repository.path(), &[]);
     let said = &device.beginning;
     assert!(said.contains("not loaded: m/3: "), "{said}");
     assert!(
-        said.contains("m/model.toml: `fallback.retry`: not followed here"),
+        said.contains("m/model.toml: `fallback.retries`: not followed here"),
         "{said}"
     );
     let response = device.post(INFER, number(1.0));

@@ -13,6 +13,7 @@ use modelet_protocol::rest::{
     Encoded, InferRequest, InferResponse, decode_request, encode_response,
 };
 use modelet_protocol::{Signature, Tensor};
+use modelet_runtime::Modelet;
 
 use crate::failure::{Failure, trigger};
 use crate::log::say;
@@ -200,52 +201,60 @@ fn call(
     decoded: &InferRequest,
 ) -> Result<Vec<Tensor>, Failure> {
     let Some(modelet) = models.modelet(name, version) else {
-        models
-            .deployment()
-            .failed(request, Some(Trigger::Load), models.now());
+        let mut deployment = models.deployment();
+        deployment.failed(request, Some(Trigger::Load), models.now());
         return Err(Failure::Internal(format!("{name}/{version} is not loaded")));
     };
     // What is asked of outputs is asked of all of them, whoever wants to see which.
     let is_guarded = models.deployment().guards(request).is_some();
-    let wanted = decoded.output_names();
-    let signature = &modelet.facts().metadata.signature;
-    let unknown = signature
-        .check_outputs(wanted.iter().map(String::as_str))
-        .err();
-    let called = match unknown {
-        Some(unknown) => Err(modelet_runtime::InferError::InvalidInput(
-            unknown.to_string(),
-        )),
-        None => {
-            let outputs: &[String] = if is_guarded { &[] } else { &wanted };
-            modelet.infer(decoded.inputs.clone(), outputs, Instant::now() + timeout)
-        }
-    };
+    let called = run(modelet, decoded, is_guarded, timeout);
     let mut deployment = models.deployment();
-    let (failure, trigger) = match called {
+    let judged = called.and_then(|tensors| {
+        let look = |numbers: &[Numbers<'_>]| deployment.guard(request, numbers);
+        match with_numbers(is_guarded, &tensors, look) {
+            Ok(()) => Ok(tensors),
+            Err(reason) => Err((Failure::Guarded(reason), Some(Trigger::Guard))),
+        }
+    });
+    match judged {
         Ok(mut tensors) => {
-            match with_numbers(is_guarded, &tensors, |n| deployment.guard(request, n)) {
-                Ok(()) => {
-                    deployment.answered(request, models.now());
-                    keep(&mut tensors, &wanted);
-                    return Ok(tensors);
-                }
-                Err(reason) => (Failure::Guarded(reason), Some(Trigger::Guard)),
+            deployment.answered(request, models.now());
+            keep(&mut tensors, &decoded.output_names());
+            Ok(tensors)
+        }
+        Err((failure, trigger)) => {
+            deployment.failed(request, trigger, models.now());
+            drop(deployment);
+            if trigger.is_some() {
+                say(format_args!(
+                    "an inference failed: {name}/{version}: {failure}"
+                ));
             }
+            Err(failure)
         }
-        Err(error) => {
-            let trigger = trigger(&error);
-            (Failure::Infer(error), trigger)
-        }
-    };
-    deployment.failed(request, trigger, models.now());
-    drop(deployment);
-    if trigger.is_some() {
-        say(format_args!(
-            "an inference failed: {name}/{version}: {failure}"
-        ));
     }
-    Err(failure)
+}
+
+/// Runs a model: all of its outputs, or those that are wanted.
+fn run(
+    modelet: &Modelet,
+    decoded: &InferRequest,
+    all: bool,
+    timeout: Duration,
+) -> Result<Vec<Tensor>, (Failure, Option<Trigger>)> {
+    let mut outputs = decoded.output_names();
+    let signature = &modelet.facts().metadata.signature;
+    let known = signature.check_outputs(outputs.iter().map(String::as_str));
+    known.map_err(|unknown| (Failure::Malformed(unknown.to_string()), None))?;
+    if all {
+        outputs.clear();
+    }
+    let deadline = Instant::now() + timeout;
+    let called = modelet.infer(decoded.inputs.clone(), &outputs, deadline);
+    called.map_err(|error| {
+        let trigger = trigger(&error);
+        (Failure::Infer(error), trigger)
+    })
 }
 
 /// Outputs as policy sees them, where it looks at them.

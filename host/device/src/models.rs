@@ -50,7 +50,7 @@ impl Models {
         let mut engines = Engines::default();
         let (mut models, mut deployment) = (BTreeMap::new(), Deployment::default());
         for (name, folder) in listing {
-            let model = load(&mut engines, &name, folder, memory_bytes)?;
+            let model = load(&mut engines, &name, folder, memory_bytes);
             let ready = model.ready().map(|(version, _)| version).collect();
             let seed = RandomState::new().hash_one(&name);
             deployment.insert(name.clone(), model.spec.clone(), ready, seed);
@@ -162,6 +162,28 @@ impl Engines {
         Ok(&self.engines[at].1)
     }
 
+    /// Says how it went.
+    fn load_version(
+        &mut self,
+        name: &ModelName,
+        version: Version,
+        path: &Path,
+        limits: &Limits,
+    ) -> Result<Modelet, String> {
+        let start = Instant::now();
+        let loaded = self.load(path, limits.clone());
+        let loaded = loaded.map_err(|error| refused(path, &error));
+        match &loaded {
+            Ok(modelet) => say(format_args!(
+                "loaded {name}/{version} sha256:{} in {:.1} ms",
+                modelet.facts().sha256,
+                start.elapsed().as_secs_f64() * 1e3
+            )),
+            Err(reason) => say(format_args!("not loaded: {name}/{version}: {reason}")),
+        }
+        loaded
+    }
+
     fn load(&mut self, path: &Path, limits: Limits) -> Result<Modelet, LoadError> {
         let file = Precompiled::open(path)?;
         let engine = self.of(file.target())?;
@@ -181,49 +203,47 @@ fn add(listing: &mut Listing, path: &Path) -> Result<(), String> {
             (name.map_err(|error| refused(path, &error))?, version)
         }
     };
-    let folder = listing.entry(model).or_default();
+    let folder = listing.entry(model).or_insert_with(|| Folder {
+        spec: Ok(ModelSpec::default()),
+        versions: BTreeMap::new(),
+    });
     folder.versions.insert(version, path.to_owned());
     Ok(())
 }
 
-fn load(
-    engines: &mut Engines,
-    name: &ModelName,
-    folder: Folder,
-    memory_bytes: u64,
-) -> Result<Model, String> {
-    let Folder {
-        spec,
-        versions: mut found,
-    } = folder;
-    if spec.ensemble.is_some() {
-        return Err(format!(
-            "model `{name}`: ensembles are not served here, only by `modelet serve`"
-        ));
-    }
+fn load(engines: &mut Engines, name: &ModelName, folder: Folder, memory_bytes: u64) -> Model {
+    let spec = folder.spec.and_then(|spec| match spec.ensemble {
+        Some(_) => Err("ensembles are not served here, only by `modelet serve`".to_owned()),
+        None => Ok(spec),
+    });
+    let mut found = folder.versions;
+    let spec = match spec {
+        Ok(spec) => spec,
+        // Without its policy a model would answer whom it should not.
+        Err(reason) => {
+            say(format_args!("not loaded: {name}: {reason}"));
+            let refused = found
+                .into_keys()
+                .map(|version| (version, Err(reason.clone())));
+            return Model {
+                spec: ModelSpec::default(),
+                versions: refused.collect(),
+            };
+        }
+    };
     warn(name, &spec);
+    let served = versions::served(&spec.versions, found.keys().copied());
+    found.retain(|version, _| served.contains(version));
     let limits = Limits {
         memory_bytes: spec.limits.memory_bytes.unwrap_or(memory_bytes),
         reuse: spec.reuse,
     };
-    let served = versions::served(&spec.versions, found.keys().copied());
-    found.retain(|version, _| served.contains(version));
-    let mut versions = BTreeMap::new();
-    for (version, path) in found {
-        let start = Instant::now();
-        let loaded = engines.load(&path, limits.clone());
-        let loaded = loaded.map_err(|error| refused(&path, &error));
-        match &loaded {
-            Ok(modelet) => say(format_args!(
-                "loaded {name}/{version} sha256:{} in {:.1} ms",
-                modelet.facts().sha256,
-                start.elapsed().as_secs_f64() * 1e3
-            )),
-            Err(reason) => say(format_args!("not loaded: {name}/{version}: {reason}")),
-        }
-        versions.insert(version, loaded);
-    }
-    Ok(Model { spec, versions })
+    let load = |(version, path): (Version, PathBuf)| {
+        let loaded = engines.load_version(name, version, &path, &limits);
+        (version, loaded)
+    };
+    let versions = found.into_iter().map(load).collect();
+    Model { spec, versions }
 }
 
 /// Names what stands in a `model.toml` and is not followed here.
@@ -234,7 +254,7 @@ fn warn(name: &ModelName, spec: &ModelSpec) {
             spec.fallback.chain.iter().any(is_remote),
             "other servers in `fallback.chain`",
         ),
-        (spec.fallback.retry.limit > 0, "`fallback.retry`"),
+        (spec.fallback.retry.limit > 0, "`fallback.retries`"),
         (spec.fallback.hedge.is_some(), "`fallback.hedge`"),
         (spec.feedback.is_some(), "`feedback`"),
         (spec.strategy.is_some(), "`strategy`"),

@@ -19,14 +19,14 @@ const SPEC: &str = "model.toml";
 pub type Listing = BTreeMap<ModelName, Folder>;
 
 /// One model's folder.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Folder {
-    pub spec: ModelSpec,
+    /// Or why its `model.toml` cannot be used.
+    pub spec: Result<ModelSpec, String>,
     pub versions: BTreeMap<Version, PathBuf>,
 }
 
-/// Lists a repository. Only a root that cannot be read, and a `model.toml` that cannot be used, are
-/// errors: without its policy a model would answer whom it should not.
+/// Lists a repository.
 pub fn list(root: &Path) -> Result<Listing, String> {
     let mut listing = Listing::new();
     for (path, name) in folders(root)? {
@@ -63,7 +63,7 @@ fn folder(path: &Path) -> Result<Folder, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ModelSpec::default()),
         Err(error) => Err(error.to_string()),
     };
-    let spec = spec.map_err(|error| format!("{} cannot be used: {error}", file.display()))?;
+    let spec = spec.map_err(|error| format!("{} cannot be used: {error}", file.display()));
     Ok(Folder { spec, versions })
 }
 
