@@ -3,12 +3,11 @@
 // The server, the package and onnxruntime-web take turns, so that a busy moment is no one's alone.
 
 import { execFileSync } from "node:child_process";
-import { readFileSync, readdirSync, rmSync } from "node:fs";
-import { gzipSync } from "node:zlib";
+import { rmSync } from "node:fs";
 
 import { browser, open, packageFolder } from "./browser.mjs";
 import { cases, onnx } from "./golden.mjs";
-import { serve, site } from "./site.mjs";
+import { compressed, serve, site } from "./site.mjs";
 
 const { MODELET, REPOSITORY, CACHE } = process.env;
 const SITE = "target/browser/bench-site";
@@ -39,9 +38,7 @@ console.log("\n| what | measured | at least |\n|---|---|---|");
 for (const cells of rows) console.log(`| ${cells.join(" | ")} |`);
 
 function packageSize() {
-  const sizes = readdirSync(`${SITE}/modelet-web`).map((name) => gzipSync(readFileSync(`${SITE}/modelet-web/${name}`), { level: 9 }).length);
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  row("browser package without models, gzip", `${(total / 1e3).toFixed(0)} kB`, "≤ 300 KB");
+  row("browser package without models, gzip", `${(compressed(`${SITE}/modelet-web`) / 1e3).toFixed(0)} kB`, "≤ 300 KB");
 }
 
 async function compare(page, model) {

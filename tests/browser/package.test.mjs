@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 
 import { browser, open } from "./browser.mjs";
 import { askInPage, cases, differs } from "./golden.mjs";
-import { serve, site } from "./site.mjs";
+import { compressed, serve, site } from "./site.mjs";
 
 const { MODELET, REPOSITORY, CACHE } = process.env;
 const SITE = "target/browser/package-site";
@@ -35,6 +35,10 @@ after(async () => {
 });
 
 const file = (model) => `models/${model}/1/model.wasm`;
+
+test("a page has the package before it has any model, so it is small", () => {
+  assert.ok(compressed(`${SITE}/modelet-web`) <= 300_000, `${compressed(`${SITE}/modelet-web`)} bytes`);
+});
 
 for (const model of MODELS) {
   test(`golden cases of ${model}, here and at the server, from the same file`, async () => {
@@ -149,12 +153,11 @@ test("weights, keys, rules, named versions and static answers are the policy's",
   const [{ inputs }] = cases("digits");
   const story = await page.evaluate(async ([url, inputs]) => {
     const { Deployment } = await import("/modelet-web/index.js");
-    const policy = `labels = { old = 1 }
-      traffic.weights = { 1 = 30, 2 = 70 }
-      fallback.chain = [{ static = '[{"name": "digit", "datatype": "INT64", "shape": [1], "data": [-1]}]' }]
-      [[traffic.match]]
-      header = "x-old"
-      version = "old"`;
+    const policy = {
+      labels: { old: 1 },
+      traffic: { weights: { 1: 30, 2: 70 }, match: [{ header: "x-old", version: "old" }] },
+      fallback: { chain: [{ static: '[{"name": "digit", "datatype": "INT64", "shape": [1], "data": [-1]}]' }] },
+    };
     const deployment = await Deployment.open({ models: { digits: { policy, versions: { 1: { url }, 2: { url } } } } });
     const by = async (caller) => (await deployment.infer("digits", inputs, caller)).servedBy;
     const keys = Array.from({ length: 60 }, (_, key) => `user ${key}`);
@@ -167,7 +170,7 @@ test("weights, keys, rules, named versions and static answers are the policy's",
     for (const version of ["1", "2"]) await deployment.modelet("digits", version).damage();
     const reply = await deployment.infer("digits", inputs);
     const pinned = await deployment.infer("digits", inputs, { version: "2" }).catch((error) => error.trigger);
-    const unknown = await Deployment.open({ models: { digits: { policy: "traffic.wieghts = {}", versions: {} } } }).catch((error) => error.message);
+    const unknown = await Deployment.open({ models: { digits: { policy: { traffic: { wieghts: {} } }, versions: {} } } }).catch((error) => error.message);
     deployment.close();
     return {
       ones: first.filter((version) => version === "digits/1").length, sticky: String(first) === String(again), rule, named, pinned, unknown,

@@ -1,9 +1,10 @@
 // The server of a test's page: a folder, and behind it a `modelet serve` under the same address.
 
 import { spawn } from "node:child_process";
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream, readdirSync, readFileSync, statSync } from "node:fs";
 import http from "node:http";
 import path from "node:path";
+import { gzipSync } from "node:zlib";
 
 const TYPES = {
   ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css",
@@ -12,6 +13,12 @@ const TYPES = {
 
 /** A page that shares nothing with others has a clock of some microseconds. */
 const ALONE = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+
+/** What a folder's files weigh when a browser fetches them, in bytes. */
+export function compressed(folder) {
+  const sizes = readdirSync(folder).map((name) => gzipSync(readFileSync(`${folder}/${name}`), { level: 9 }).length);
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
 
 /** Serves `folders` by their prefix, and what begins with /v2 from `upstream.address` while `upstream.up`. */
 export async function site(folders, upstream = { up: false }) {

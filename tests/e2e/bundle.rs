@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::built;
 
@@ -61,7 +61,10 @@ fn a_site_has_the_repositorys_files_and_their_digests() {
     let iris = &deployment["models"]["iris"];
     let facts = modelet_artifact::inspect(&copied).unwrap();
     assert_eq!(iris["versions"]["2"]["sha256"], facts.sha256);
-    assert_eq!(iris["policy"], "fallback.chain = [{ version = 1 }]");
+    assert_eq!(
+        iris["policy"],
+        json!({ "fallback": { "chain": [{ "version": 1 }] } })
+    );
     assert_eq!(iris["then"][0], "iris.server");
     let there = &deployment["models"]["iris.server"];
     assert_eq!(there["versions"]["1"]["server"], "https://models.example");

@@ -21,8 +21,8 @@ export class Deployment {
     const base = isAddress ? new URL(description, document.baseURI) : document.baseURI;
     const [{ models }] = await Promise.all([isAddress ? read(base) : description, start()]);
     const deployment = new Deployment(new Policy(crypto.getRandomValues(new Uint32Array(1))[0]));
-    for (const [name, { policy = "", versions, then = [] }] of Object.entries(models)) {
-      deployment.#policy.add(name, policy, Object.keys(versions), then);
+    for (const [name, { policy = {}, versions, then = [] }] of Object.entries(models)) {
+      deployment.#policy.add(name, JSON.stringify(policy), Object.keys(versions), then);
       for (const [version, place] of Object.entries(versions)) {
         const told = (progress) => onProgress?.({ model: name, version, ...progress });
         deployment.#places.set(`${name}/${version}`, stand(place, base, told));

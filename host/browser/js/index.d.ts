@@ -102,8 +102,8 @@ export type Place =
   | { server: string; model: string; version?: string };
 
 export interface ModelDescription {
-  /** The text of a `model.toml`. */
-  policy?: string;
+  /** What a `model.toml` holds, as an object: `{ traffic: { weights: { 1: 90, 2: 10 } } }`. */
+  policy?: object;
   versions: Record<string, Place>;
   /** Models that are asked when the policy's own chain is at its end, before any static answer. */
   then?: string[];

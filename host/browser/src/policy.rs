@@ -7,6 +7,7 @@ use js_sys::{Array, Object};
 use modelet_policy::deployment::{Caller, Deployment, Request, Step};
 use modelet_policy::fallback::Trigger;
 use modelet_policy::guard::Numbers;
+use modelet_policy::spec::ModelSpec;
 use modelet_protocol::Tensor;
 use wasm_bindgen::prelude::*;
 
@@ -37,11 +38,11 @@ impl Policy {
         }
     }
 
-    /// The error lists everything that is wrong with `model_toml`.
+    /// `policy` is what a `model.toml` holds, in JSON. The error lists everything that is wrong with it.
     pub fn add(
         &mut self,
         name: &str,
-        model_toml: &str,
+        policy: &str,
         versions: &JsValue,
         then: &JsValue,
     ) -> Result<(), JsError> {
@@ -49,7 +50,7 @@ impl Policy {
         let (versions, then) = lists.map_err(error)?;
         let seed = u64::from(self.seed);
         self.deployment
-            .add(name, model_toml, &versions, &then, seed)
+            .add(name, read(policy).map_err(error)?, &versions, &then, seed)
             .map_err(error)
     }
 
@@ -158,6 +159,13 @@ impl Pending {
         let reason = self.request.reason();
         reason.map(|trigger| trigger.word().to_owned())
     }
+}
+
+fn read(policy: &str) -> Result<ModelSpec, String> {
+    let mut json = serde_json::Deserializer::from_str(policy);
+    let spec = ModelSpec::read(&mut json).map_err(|error| error.to_string())?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(spec)
 }
 
 fn time(milliseconds: f64) -> Duration {

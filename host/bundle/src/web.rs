@@ -107,7 +107,7 @@ struct Deployment {
 
 #[derive(Serialize)]
 struct Model {
-    policy: String,
+    policy: toml::Table,
     versions: BTreeMap<Version, Place>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     then: Vec<String>,
@@ -144,7 +144,7 @@ pub fn web(repository: &Path, folder: &Path, options: &Web) -> Result<Vec<Writte
     let mut models = BTreeMap::new();
     for (name, entry) in listing.models {
         let model = Model {
-            policy: repository.read_spec(&name)?,
+            policy: repository.read_spec(&name)?.parse()?,
             versions: versions(&name, entry, &mut files)?,
             then: Vec::new(),
         };
@@ -219,7 +219,7 @@ fn add_server(models: &mut BTreeMap<String, Model>, server: &str) -> Result<()> 
             model: name.clone(),
         };
         let model = Model {
-            policy: String::new(),
+            policy: toml::Table::new(),
             versions: BTreeMap::from([(first, place)]),
             then: vec![name],
         };

@@ -141,10 +141,11 @@ impl Shared {
 
     fn code(&self, wasm: &[u8], hash: &str) -> wasmtime::Result<Module> {
         let name = format!("{hash}-{:016x}.cwasm", self.fingerprint());
-        if let Some(code) = self.cache.read(&name)
-            // SAFETY: the cache says that this host wrote these bytes under this name, which
-            // holds the hash of the source and the fingerprint of the engine's settings.
-            && let Ok(module) = unsafe { Module::deserialize(self.engine.wasmtime(), &code) }
+        if let Some(code) = self.cache.open_entry(&name)
+            // SAFETY: the cache says that this host wrote this file under this name, which holds the
+            // hash of the source and the fingerprint of the engine's settings. What is mapped stays
+            // as it is: only this user can write there, and we replace files and never change one.
+            && let Ok(module) = unsafe { Module::deserialize_open_file(self.engine.wasmtime(), code) }
         {
             return Ok(module);
         }

@@ -87,17 +87,16 @@ pub enum Step {
 
 impl Deployment {
     /// Adds a model. `then` names others that are asked when its own chain of versions and models is at
-    /// its end, before any static answer. `seed` spreads the breakers of many pages out.
+    /// its end, before any static answer. `seed` spreads the breakers of many hosts out.
     pub fn add(
         &mut self,
         name: &str,
-        model_toml: &str,
+        mut spec: ModelSpec,
         versions: &[String],
         then: &[String],
         seed: u64,
     ) -> Result<(), String> {
         let name: ModelName = name.parse().map_err(told)?;
-        let mut spec = ModelSpec::parse(model_toml).map_err(told)?;
         let chain = &mut spec.fallback.chain;
         let is_static = |target: &Target| matches!(target, Target::Static(_));
         let end = chain.iter().position(is_static).unwrap_or(chain.len());
@@ -372,13 +371,14 @@ mod tests {
                 .map(|&text| text.to_owned())
                 .collect::<Vec<_>>()
         };
+        let spec = |model_toml| ModelSpec::parse(model_toml).unwrap();
         let versions = texts(&["1", "2"]);
         let server = texts(&["server"]);
         deployment
-            .add("digits", model_toml, &versions, &server, 7)
+            .add("digits", spec(model_toml), &versions, &server, 7)
             .unwrap();
         deployment
-            .add("server", "", &texts(&["1"]), &texts(&["digits"]), 7)
+            .add("server", spec(""), &texts(&["1"]), &texts(&["digits"]), 7)
             .unwrap();
         deployment
     }

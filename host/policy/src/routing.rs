@@ -114,15 +114,25 @@ fn weighted_choice(
     weighted: impl Iterator<Item = (Version, u32)>,
     key_hash: u64,
 ) -> Option<Version> {
-    let score = |(version, weight): (Version, u32)| {
-        let draw = unit(mix(key_hash ^ mix(version.number())));
+    let mut best: Option<(f64, Version)> = None;
+    for (version, weight) in weighted {
+        let (weight, draw) = (
+            f64::from(weight),
+            unit(mix(key_hash ^ mix(version.number()))),
+        );
+        // A logarithm costs more than all else here, and -ln(x) > 2 (1 - x) / (1 + x) shows of most
+        // versions that they cannot win.
+        let cannot_win = |(score, _)| weight * (1.0 + draw) < 2.0 * (1.0 - draw) * score;
+        if best.is_some_and(cannot_win) {
+            continue;
+        }
         // In software and not by the processor: the same bits in every host.
-        (f64::from(weight) / -libm::log(draw), version)
-    };
-    weighted
-        .map(score)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, version)| version)
+        let score = weight / -libm::log(draw);
+        if best.is_none_or(|(highest, _)| score >= highest) {
+            best = Some((score, version));
+        }
+    }
+    best.map(|(_, version)| version)
 }
 
 /// A number strictly between 0 and 1.
@@ -261,6 +271,21 @@ mod tests {
             if let Some(chosen) = chosen {
                 prop_assert!(ready.contains(&chosen) && could(&chosen));
             }
+        }
+
+        #[test]
+        fn the_highest_score_wins_also_where_not_all_are_worked_out(
+            weights in prop::collection::vec(1_u32..=WHOLE, 1..12),
+            key: u64,
+        ) {
+            let key_hash = hash("", &key.to_le_bytes());
+            let score = |&(number, weight): &(u64, u32)| {
+                f64::from(weight) / -libm::log(unit(mix(key_hash ^ mix(number))))
+            };
+            let numbered: Vec<_> = (1..).zip(weights.iter().copied()).collect();
+            let highest = numbered.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
+            let ready: Vec<_> = numbered.iter().map(|(number, _)| *number).collect();
+            prop_assert_eq!(of(&spec(&numbered), &ready, key), highest.map(|(number, _)| *number));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `model.toml`: what was typed, and what it means.
 
+mod cache;
 mod ensemble;
 mod protection;
 mod traffic;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::ensemble::Ensemble;
 use crate::fallback::Fallback;
@@ -18,6 +19,8 @@ use crate::names::{Labels, Version};
 use crate::rollout::strategy::{self, Strategy};
 use crate::routing::Traffic;
 use crate::{breaker, units};
+
+pub use cache::Cache;
 
 /// WebAssembly addresses this much.
 const MEMORY_LIMIT_BYTES: u64 = 4 << 30;
@@ -41,6 +44,8 @@ pub struct ModelSpec {
     pub limits: Limits,
     /// Keep an instance between requests instead of starting a fresh one for each.
     pub reuse: bool,
+    /// `None`: every request is computed.
+    pub cache: Option<Cache>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +102,7 @@ struct Typed {
     ensemble: Option<ensemble::Typed>,
     limits: TypedLimits,
     instances: TypedInstances,
+    cache: Option<cache::Typed>,
 }
 
 #[derive(Default, Deserialize)]
@@ -132,8 +138,13 @@ impl ModelSpec {
     /// Reads a `model.toml`. The error lists everything that is wrong at once, except where the
     /// text is not TOML or has unknown keys: then it says where.
     pub fn parse(text: &str) -> Result<ModelSpec, SpecErrors> {
-        let typed: Typed = toml::from_str(text)
-            .map_err(|error| SpecErrors(vec![error.to_string().trim().to_owned()]))?;
+        ModelSpec::read(toml::Deserializer::parse(text).map_err(unreadable)?)
+    }
+
+    /// Reads what a `model.toml` holds from another format that has its keys. Errors as
+    /// [`ModelSpec::parse`].
+    pub fn read<'de>(format: impl Deserializer<'de>) -> Result<ModelSpec, SpecErrors> {
+        let typed = Typed::deserialize(format).map_err(unreadable)?;
         let mut errors = Vec::new();
         let labels = traffic::labels(typed.labels, &mut errors);
         let spec = ModelSpec {
@@ -154,6 +165,7 @@ impl ModelSpec {
             labels,
             limits: limits(typed.limits, &mut errors),
             reuse: typed.instances.reuse,
+            cache: typed.cache.map(|typed| cache::read(typed, &mut errors)),
         };
         if errors.is_empty() {
             Ok(spec)
@@ -161,6 +173,10 @@ impl ModelSpec {
             Err(SpecErrors(errors))
         }
     }
+}
+
+fn unreadable(error: impl fmt::Display) -> SpecErrors {
+    SpecErrors(vec![error.to_string().trim().to_owned()])
 }
 
 fn versions(typed: TypedVersions, errors: &mut Vec<String>) -> Versions {
@@ -259,7 +275,8 @@ mod tests {
     fn every_key_is_read() {
         let spec = ModelSpec::parse(
             "[versions]\nserve = [1, 3]\ndefault = 3\n[limits]\nmemory = \"512MiB\"\n\
-             timeout = \"30s\"\nconcurrency = 4\nqueue = 0\n[instances]\nreuse = true",
+             timeout = \"30s\"\nconcurrency = 4\nqueue = 0\n[instances]\nreuse = true\n\
+             [cache]\nsize = \"1MiB\"\nttl = \"10m\"",
         );
         let version = |number| Version::try_from(number).unwrap();
         let expected = ModelSpec {
@@ -274,6 +291,10 @@ mod tests {
                 queue: Some(0),
             },
             reuse: true,
+            cache: Some(Cache {
+                size_bytes: 1 << 20,
+                ttl: Some(Duration::from_secs(600)),
+            }),
             ..ModelSpec::default()
         };
         assert_eq!(spec, Ok(expected));

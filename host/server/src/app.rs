@@ -2,6 +2,7 @@
 
 mod ensembles;
 mod file;
+mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::attempt::admission::Admission;
 use crate::attempt::breaker::Breaker;
+use crate::attempt::cache::Cache;
 use crate::attempt::pace::Pace;
 use crate::attempt::remote::Remotes;
 use crate::attempt::static_outputs;
@@ -82,6 +84,7 @@ struct Source {
     limits: modelet_policy::spec::Limits,
     reuse: bool,
     breaker: Option<modelet_policy::breaker::Limits>,
+    cache: Option<modelet_policy::spec::Cache>,
 }
 
 impl App {
@@ -257,6 +260,7 @@ impl App {
                 }),
             }
         }
+        problems.extend(references::dangling(&wanted));
         self.tell(problems);
         Ok(wanted)
     }
@@ -265,7 +269,7 @@ impl App {
         let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
             let (path, reason) = (problem.path.display(), &problem.reason);
-            tracing::warn!(%path, reason, "not served");
+            tracing::warn!(%path, reason, "a problem in the repository");
         }
         *known = problems;
     }
@@ -319,6 +323,7 @@ impl App {
                 limits: spec.limits.clone(),
                 reuse: spec.reuse,
                 breaker: spec.breaker.clone(),
+                cache: spec.cache.clone(),
             };
             if unloaded || loaded.get(&key) == Some(&from) {
                 continue;
@@ -375,6 +380,7 @@ impl App {
                     admission: Arc::new(Admission::new(concurrency, queue)),
                     breaker: Breaker::new(spec.breaker.clone(), &format!("{name}/{version}")),
                     pace: Pace::default(),
+                    cache: spec.cache.as_ref().map(Cache::new),
                     timeout: spec.limits.timeout,
                     readiness: Readiness::default(),
                     times: Mutex::default(),

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use modelet_protocol::Signature;
 use modelet_protocol::rest::{
@@ -21,7 +21,6 @@ use crate::app::App;
 use crate::connection::REQUEST_ID;
 use crate::registry::{Found, Ready};
 use crate::request::{self, Answer, Failure, Request};
-use crate::respond::error;
 use crate::route::{Asked, Peer, Route};
 
 pub async fn infer(
@@ -31,10 +30,6 @@ pub async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|it| *it != "identity") {
-        let text = format!("the body is encoded as {encoding:?}; gzip, deflate and none are read");
-        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
-    }
     let peer = peer.map(|Extension(peer)| peer);
     match answer(&app, &named, peer, &headers, body).await {
         Ok((encoded, answer)) => respond(encoded, answer),
@@ -55,7 +50,7 @@ async fn answer(
     let version = named.version.as_deref();
     let reader = reader(&found, version)?;
     let signature = reader.as_ref().map(|ready| ready.signature());
-    let body = read(body, app.config.body_bytes, deadline).await?;
+    let body = read(headers, body, app.config.body_bytes, deadline).await?;
 
     let start = Instant::now();
     let mut decoded = decode_request(
@@ -138,7 +133,17 @@ fn response(named: &Named, request: &InferRequest, answer: &mut Answer) -> Infer
 }
 
 /// All of a body, within the limits of size and time.
-pub async fn read(body: Body, limit_bytes: usize, deadline: Instant) -> Result<Bytes, Failure> {
+pub async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit_bytes: usize,
+    deadline: Instant,
+) -> Result<Bytes, Failure> {
+    // An encoding that was undone is not in the headers any more.
+    let encoding = headers.get(CONTENT_ENCODING);
+    if let Some(encoding) = encoding.filter(|it| *it != "identity") {
+        return Err(Failure::Encoding(encoding.clone()));
+    }
     if body.size_hint().lower() > limit_bytes as u64 {
         return Err(Failure::TooLarge { limit_bytes });
     }
