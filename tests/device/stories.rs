@@ -62,6 +62,7 @@ fn health_metadata_and_readiness_are_the_protocols() {
             "there is nothing at /v2/models/m/config",
         ),
         ("GET", "/", 404, "there is nothing at /"),
+        ("POST", "/v3", 404, "there is nothing at /v3"),
         ("GET", INFER, 405, "/v2/models/m/infer does not take GET"),
         (
             "DELETE",

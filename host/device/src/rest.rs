@@ -73,10 +73,13 @@ impl Rest {
             Some(named @ Named { call: "infer", .. }) => {
                 self.infer(named, request, &id, peer).await
             }
-            _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
-                Err(wrong_method(&request))
-            }
-            named => self.look(&path, named),
+            named => match self.look(&path, named) {
+                Err(nothing @ Failure::Path(_)) => Err(nothing),
+                _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+                    Err(wrong_method(&request))
+                }
+                found => found,
+            },
         };
         let mut reply = reply.unwrap_or_else(|failure| error(&failure));
         reply.headers_mut().insert(REQUEST_ID, id);
