@@ -156,7 +156,7 @@ fn a_bad_request_is_told_why_and_asks_nobody_else() {
 #[test]
 fn what_goes_wrong_in_a_model_is_its_own_affair() {
     for place in Place::ALL.into_iter().filter(|place| place.is_here()) {
-        let toml = "limits.timeout = \"300ms\"\nlimits.memory = \"8MiB\"";
+        let toml = "limits.timeout = \"300ms\"\nlimits.memory = \"64MiB\"";
         let repository = repository(
             place,
             toml,
@@ -181,7 +181,7 @@ fn what_goes_wrong_in_a_model_is_its_own_affair() {
                 (
                     3,
                     500,
-                    "the model asked for more memory than its limit of 8388608 bytes",
+                    "the model asked for more memory than its limit of 67108864 bytes",
                 ),
                 (4, 500, "the model failed: odd"),
                 (5, 500, "the model trapped: odd!"),
