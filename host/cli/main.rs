@@ -4,9 +4,11 @@ mod bench;
 mod build;
 mod bundle;
 mod cache;
+mod compile;
 mod input;
 mod inspect;
 mod npy;
+mod output;
 mod pull;
 mod push;
 mod rollout;
@@ -35,6 +37,7 @@ struct Arguments {
 enum Command {
     Build(build::Arguments),
     Bundle(bundle::Arguments),
+    Compile(compile::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Bench(bench::Arguments),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Build(arguments) => build::build(&arguments),
         Command::Bundle(arguments) => bundle::bundle(&arguments),
+        Command::Compile(arguments) => compile::compile(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),

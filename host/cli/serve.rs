@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use modelet_runtime::{Config, Engine};
+use modelet_compiler::{Compiler, Config};
 use modelet_server::{App, follow};
 use modelet_store::transfer::Root;
 use modelet_store::{PublicKey, State};
@@ -83,7 +83,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
 fn app(arguments: &Arguments, settings: &Settings, paths: &[PathBuf]) -> Result<Arc<App>> {
     let default = Config::default();
     let concurrency = u32::try_from(settings.server.concurrency).unwrap_or(u32::MAX);
-    let engine = Engine::new(&Config {
+    let compiler = Compiler::new(&Config {
         cache: arguments.cache.directory_or(settings.cache.as_deref()),
         max_instances: default.max_instances.max(concurrency),
         ..default
@@ -97,7 +97,7 @@ fn app(arguments: &Arguments, settings: &Settings, paths: &[PathBuf]) -> Result<
         trusted: trusted(arguments, settings)?,
         ..settings.server.clone()
     };
-    Ok(App::new(engine, config, paths)?)
+    Ok(App::new(compiler, config, paths)?)
 }
 
 /// As for every setting, the command line wins.

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use entries::Entry;
 use modelet_builder::Options;
+use modelet_compiler::{Compiler, Config};
 use modelet_protocol::golden;
-use modelet_runtime::{Config, Engine, Limits};
+use modelet_runtime::Limits;
 
 /// How an entry went: right, or why not.
 type Verdict = Result<(), String>;
@@ -72,7 +73,7 @@ fn run_all(folder: &Path) -> Vec<Outcome> {
         max_instances: 8,
         ..Config::default()
     };
-    let host = Engine::new(&config).unwrap();
+    let host = Compiler::new(&config).unwrap();
     let entries = entries::read(folder);
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(entries.iter().map(|_| None).collect());
     let next = AtomicUsize::new(0);
@@ -122,7 +123,7 @@ fn build(onnx: &[u8], cache: &Path, entry: &Entry) -> Result<Vec<u8>, String> {
 }
 
 /// Builds the model, loads what was built, and gives it every request.
-fn run(folder: &Path, host: &Engine, cache: &Path, entry: &Entry) -> Verdict {
+fn run(folder: &Path, host: &Compiler, cache: &Path, entry: &Entry) -> Verdict {
     let folder = folder.join(&entry.slug);
     let onnx = fs::read(folder.join("model.onnx")).unwrap();
     let cases = golden::parse(&fs::read(folder.join("golden.json")).unwrap()).unwrap();

@@ -1,7 +1,6 @@
 //! The host inside a browser: what the package `modelet-web` decides and checks.
 //!
-//! [`guest`] reads a modelet and calls it, in a worker; [`deployment`] says who is to be asked, on the
-//! page. What starts workers, downloads and compiles is JavaScript, in `js`.
+//! [`guest`] reads a modelet and calls it, in a worker; [`policy`] says who is to be asked, on the page. What starts workers, downloads and compiles is JavaScript, in `js`.
 //!
 //! Absences: no clock and no randomness: times and keys are arguments.
 
@@ -11,7 +10,6 @@
 )]
 
 mod abi;
-mod deployment;
 mod guest;
 mod js;
 mod policy;

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use js_sys::{Array, Object};
+use modelet_policy::deployment::{Caller, Deployment, Request, Step};
 use modelet_policy::fallback::Trigger;
+use modelet_policy::guard::Numbers;
+use modelet_policy::spec::ModelSpec;
+use modelet_protocol::Tensor;
 use wasm_bindgen::prelude::*;
 
-use crate::deployment::{Caller, Deployment, Request, Step};
 use crate::values::{field, record, tensors, texts};
 
 /// Decides for one page.
@@ -47,7 +50,7 @@ impl Policy {
         let (versions, then) = lists.map_err(error)?;
         let seed = u64::from(self.seed);
         self.deployment
-            .add(name, policy, &versions, &then, seed)
+            .add(name, read(policy).map_err(error)?, &versions, &then, seed)
             .map_err(error)
     }
 
@@ -66,12 +69,14 @@ impl Policy {
             headers: map(&field(caller, "headers"), true),
             cookies: map(&field(caller, "cookies"), false),
             parameters: map(&field(caller, "parameters"), false),
+            // A page does not know its own.
+            address: None,
         };
         let begun = self
             .deployment
             .begin(model, &caller, time(deadline), time(now));
         Ok(Pending {
-            request: begun.map_err(error)?,
+            request: begun.map_err(|unknown| error(unknown.to_string()))?,
         })
     }
 
@@ -106,7 +111,7 @@ impl Policy {
         now: f64,
     ) -> Option<String> {
         let outputs = tensors(outputs);
-        let judged = outputs.and_then(|outputs| self.deployment.guard(&pending.request, &outputs));
+        let judged = outputs.and_then(|outputs| self.judge(&pending.request, &outputs));
         let now = time(now);
         match judged {
             Ok(()) => self.deployment.answered(&mut pending.request, now),
@@ -128,6 +133,25 @@ impl Policy {
     }
 }
 
+impl Policy {
+    fn judge(&self, request: &Request, outputs: &[Tensor]) -> Result<(), String> {
+        if self.deployment.guards(request).is_none() {
+            return Ok(());
+        }
+        let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
+        let values: Vec<Vec<f64>> = numbers.collect();
+        let outputs = outputs.iter().zip(&values);
+        let numbers: Vec<Numbers<'_>> = outputs
+            .map(|(output, values)| Numbers {
+                name: &output.name,
+                shape: &output.shape,
+                values,
+            })
+            .collect();
+        self.deployment.guard(request, &numbers)
+    }
+}
+
 #[wasm_bindgen]
 impl Pending {
     /// Why the first attempt failed, in one of the policy's words.
@@ -135,6 +159,13 @@ impl Pending {
         let reason = self.request.reason();
         reason.map(|trigger| trigger.word().to_owned())
     }
+}
+
+fn read(policy: &str) -> Result<ModelSpec, String> {
+    let mut json = serde_json::Deserializer::from_str(policy);
+    let spec = ModelSpec::read(&mut json).map_err(|error| error.to_string())?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(spec)
 }
 
 fn time(milliseconds: f64) -> Duration {

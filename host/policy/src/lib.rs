@@ -10,6 +10,7 @@
 
 pub mod breaker;
 pub mod condition;
+pub mod deployment;
 pub mod ensemble;
 pub mod fallback;
 pub mod feedback;

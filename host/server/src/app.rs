@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use modelet_compiler::Compiler;
 use modelet_policy::fallback::Target;
 use modelet_policy::names::{InvalidName, ModelName, Version};
 use modelet_policy::spec::ModelSpec;
 use modelet_policy::versions;
-use modelet_runtime::{Engine, Limits, Modelet};
+use modelet_runtime::{Limits, Modelet};
 use modelet_store::{
     ArtifactFile, Digest, ModelEntry, Problem, Repository, Stamp, StoreError, verify,
 };
@@ -43,7 +44,7 @@ pub struct App {
     pub(crate) remotes: Remotes,
     /// Held by who looks at a `model.toml` to replace it.
     pub(crate) writing_specs: tokio::sync::Mutex<()>,
-    engine: Engine,
+    compiler: Compiler,
     repositories: Vec<Repository>,
     files: Vec<File>,
     /// What the latest look at the sources found wrong, so that only news are logged.
@@ -92,7 +93,11 @@ struct Source {
 
 impl App {
     /// `paths` are repositories and single modelet files. Nothing is loaded yet.
-    pub fn new(engine: Engine, config: Config, paths: &[PathBuf]) -> Result<Arc<App>, StartError> {
+    pub fn new(
+        compiler: Compiler,
+        config: Config,
+        paths: &[PathBuf],
+    ) -> Result<Arc<App>, StartError> {
         let mut repositories = Vec::new();
         let mut files = Vec::new();
         for path in paths {
@@ -113,7 +118,7 @@ impl App {
             remotes: Remotes::default(),
             writing_specs: tokio::sync::Mutex::default(),
             config,
-            engine,
+            compiler,
             repositories,
             files,
             problems: Mutex::default(),
@@ -415,7 +420,7 @@ impl App {
         let bytes = artifact.read().map_err(|error| error.to_string())?;
         self.check_signature(artifact, &bytes)?;
         // A file that the compiler stumbles over must not keep the models after it from loading.
-        catch_unwind(AssertUnwindSafe(|| self.engine.load(&bytes, limits)))
+        catch_unwind(AssertUnwindSafe(|| self.compiler.load(&bytes, limits)))
             .map_err(|_| "the compiler failed on it".to_owned())?
             .map_err(|error| error.to_string())
     }

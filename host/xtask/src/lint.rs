@@ -9,7 +9,7 @@ pub fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["fmt", "--check", "--manifest-path", "tests/fuzz/Cargo.toml"]))?;
     clippy(&["--workspace", "--all-targets", "--release"])?;
-    guest::add_target()?;
+    guest::add_target(guest::TARGET)?;
     clippy(&[
         "--package",
         "modelet-engine",

@@ -63,14 +63,50 @@ const RULES: &[Rule] = &[
         package: "modelet-runtime",
         never: &[
             "axum",
+            "cranelift-codegen",
             "hyper",
+            "tonic",
+            "tract-onnx",
+            "wasmtime-internal-cranelift",
+            "modelet-compiler",
+            "modelet-policy",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "running a model decides nothing, serves nobody and compiles nothing",
+    },
+    Rule {
+        package: "modelet-compiler",
+        never: &[
+            "axum",
+            "hyper",
+            "tokio",
             "tonic",
             "tract-onnx",
             "modelet-policy",
             "modelet-server",
             "modelet-store",
         ],
-        because: "running a model decides nothing and serves nobody",
+        because: "compiling a model decides nothing and serves nobody",
+    },
+    Rule {
+        package: "modelet-device",
+        never: &[
+            "axum",
+            "cranelift-codegen",
+            "h2",
+            "object_store",
+            "rusqlite",
+            "sqlx",
+            "tonic",
+            "tract-onnx",
+            "wasmtime-internal-cranelift",
+            "modelet-builder",
+            "modelet-compiler",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "what runs on a small device neither compiles nor keeps a database",
     },
     Rule {
         package: "modelet-builder",
@@ -166,11 +202,13 @@ fn no_crate_reaches_what_it_must_not() {
 fn what_a_crate_does_reach_is_seen() {
     let reached = reached_by("modelet-server");
     for expected in [
+        "cranelift-codegen",
         "modelet-policy",
         "modelet-runtime",
         "hyper/server",
         "tokio",
         "wasmtime",
+        "wasmtime-internal-cranelift",
     ] {
         assert!(
             reached.contains(expected),

@@ -1,7 +1,7 @@
 //! `POST …/infer`: parse, the request's life, encode.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Extension;
 use axum::body::{Body, HttpBody as _};
@@ -15,7 +15,6 @@ use modelet_protocol::Signature;
 use modelet_protocol::rest::{
     Encoded, HEADER_LENGTH, InferRequest, InferResponse, decode_request, encode_response,
 };
-use serde_json::Value;
 
 use super::named::Named;
 use crate::app::App;
@@ -93,7 +92,7 @@ fn route(
     let asked = Asked {
         version,
         headers,
-        parameter: &|name| text(request.parameters.get(name)?),
+        parameter: &|name| request.key(name),
         peer,
     };
     Route::new(app, found, &asked)
@@ -114,15 +113,6 @@ pub fn id(own: Option<&str>, headers: &HeaderMap) -> String {
     let own = own.filter(|id| !id.is_empty());
     let given = || headers.get(REQUEST_ID)?.to_str().ok();
     own.or_else(given).unwrap_or_default().to_owned()
-}
-
-/// A parameter as a key.
-fn text(parameter: &Value) -> Option<String> {
-    match parameter {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(parameter.to_string()),
-        _ => None,
-    }
 }
 
 fn response(named: &Named, request: &InferRequest, answer: &mut Answer) -> InferResponse {
@@ -184,19 +174,11 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
         })
 }
 
-/// A caller may ask for less time than the server allows, in microseconds.
+/// A caller may ask for less time than the server allows.
 fn shortened(deadline: Instant, request: &InferRequest) -> Instant {
-    match request
-        .parameters
-        .get("timeout")
-        .and_then(|value| value.as_u64())
-    {
-        Some(microseconds) if microseconds > 0 => {
-            let asked = Instant::now().checked_add(Duration::from_micros(microseconds));
-            asked.map_or(deadline, |asked| deadline.min(asked))
-        }
-        _ => deadline,
-    }
+    let asked = request.timeout();
+    let asked = asked.and_then(|time| Instant::now().checked_add(time));
+    asked.map_or(deadline, |asked| deadline.min(asked))
 }
 
 fn respond(encoded: Encoded, answer: Answer) -> Response {

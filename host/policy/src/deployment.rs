@@ -1,27 +1,23 @@
-//! Who is asked, request by request, as `modelet-policy` decides it.
+//! Who is asked, request by request, in a host that has no more state than this.
 //!
-//! A version is somewhere: on this device or at a server. That is the page's concern; here it is a name
-//! and a number, asked one after the other until one answers.
+//! A version is somewhere: in a page, on a device, at a server. That is the host's concern; here it is a
+//! name and a number, asked one after the other until one answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use modelet_policy::breaker::Breaker;
-use modelet_policy::fallback::{Target, Trigger};
-use modelet_policy::guard::{Guards, Numbers};
-use modelet_policy::names::{ModelName, Version, Which};
-use modelet_policy::routing::{self, Sticky, hash};
-use modelet_policy::spec::ModelSpec;
-use modelet_policy::versions;
-use modelet_protocol::Tensor;
+use crate::breaker::Breaker;
+use crate::fallback::{Target, Trigger};
+use crate::guard::{Guards, Numbers};
+use crate::names::{ModelName, Version, Which};
+use crate::routing::{self, Sticky, hash};
+use crate::spec::ModelSpec;
+use crate::versions;
 
 /// How long a version is passed over that could not be loaded or reached.
 const AWAY: Duration = Duration::from_secs(5);
 
-/// For one attempt, where `model.toml` has no timeout.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The models that a page uses. Times are durations since a beginning that stays the same.
+/// The models of such a host. Times are durations since a beginning that stays the same.
 #[derive(Default)]
 pub struct Deployment {
     models: BTreeMap<ModelName, Model>,
@@ -50,6 +46,17 @@ pub struct Caller {
     pub headers: BTreeMap<String, String>,
     pub cookies: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,
+    /// The address that it came from, where the host knows one.
+    pub address: Option<String>,
+}
+
+/// A name that stands for nothing here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    #[error("there is no model `{0}`")]
+    Model(String),
+    #[error("model `{model}` has no version `{version}`")]
+    Version { model: String, version: String },
 }
 
 /// A request on its way from one version to the next.
@@ -79,18 +86,17 @@ pub enum Step {
 }
 
 impl Deployment {
-    /// Adds a model, with what its `model.toml` holds in JSON. `then` names others that are asked when its own chain of versions and models is at
-    /// its end, before any static answer. `seed` spreads the breakers of many pages out.
+    /// Adds a model. `then` names others that are asked when its own chain of versions and models is at
+    /// its end, before any static answer. `seed` spreads the breakers of many hosts out.
     pub fn add(
         &mut self,
         name: &str,
-        policy: &str,
+        mut spec: ModelSpec,
         versions: &[String],
         then: &[String],
         seed: u64,
     ) -> Result<(), String> {
         let name: ModelName = name.parse().map_err(told)?;
-        let mut spec = read(policy)?;
         let chain = &mut spec.fallback.chain;
         let is_static = |target: &Target| matches!(target, Target::Static(_));
         let end = chain.iter().position(is_static).unwrap_or(chain.len());
@@ -104,6 +110,12 @@ impl Deployment {
         chain.splice(end..end, others.collect::<Result<Vec<_>, String>>()?);
         let numbers = versions.iter().map(|version| version.parse());
         let numbers: Vec<Version> = numbers.collect::<Result<_, _>>().map_err(told)?;
+        self.insert(name, spec, numbers, seed);
+        Ok(())
+    }
+
+    /// Adds a model in these versions, those of them that its spec serves.
+    pub fn insert(&mut self, name: ModelName, spec: ModelSpec, versions: Vec<Version>, seed: u64) {
         let candidate = |version: Version| {
             let seed = hash("breaker", format!("{name}/{version}/{seed}").as_bytes());
             Candidate {
@@ -114,12 +126,11 @@ impl Deployment {
                 away_until: Duration::ZERO,
             }
         };
-        let versions = versions::served(&spec.versions, numbers)
+        let versions = versions::served(&spec.versions, versions)
             .into_iter()
             .map(|version| (version, candidate(version)))
             .collect();
         self.models.insert(name, Model { spec, versions });
-        Ok(())
     }
 
     /// Routes a request.
@@ -129,11 +140,16 @@ impl Deployment {
         caller: &Caller,
         deadline: Duration,
         now: Duration,
-    ) -> Result<Request, String> {
-        let name: ModelName = model.parse().map_err(told)?;
-        let model = self.model(&name)?;
+    ) -> Result<Request, Unknown> {
+        let unknown = || Unknown::Model(model.to_owned());
+        // A text that is no name is no model either.
+        let name: ModelName = model.parse().map_err(|_| unknown())?;
+        let model = self.models.get(&name).ok_or_else(unknown)?;
         let first = match &caller.version {
-            Some(version) => Ok(model.named(version)?),
+            Some(version) => Ok(model.named(version).ok_or_else(|| Unknown::Version {
+                model: name.to_string(),
+                version: version.clone(),
+            })?),
             None => model.route(caller, now),
         };
         Ok(Request {
@@ -188,21 +204,9 @@ impl Deployment {
     }
 
     /// Why these outputs may not be given.
-    pub fn guard(&self, request: &Request, outputs: &[Tensor]) -> Result<(), String> {
-        let Some(guards) = self.guards(request) else {
-            return Ok(());
-        };
-        let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
-        let values: Vec<Vec<f64>> = numbers.collect();
-        let outputs = outputs.iter().zip(&values);
-        let numbers: Vec<Numbers<'_>> = outputs
-            .map(|(output, values)| Numbers {
-                name: &output.name,
-                shape: &output.shape,
-                values,
-            })
-            .collect();
-        guards.check(&numbers)
+    pub fn guard(&self, request: &Request, outputs: &[Numbers<'_>]) -> Result<(), String> {
+        let guards = self.guards(request);
+        guards.map_or(Ok(()), |guards| guards.check(outputs))
     }
 
     /// The version that was asked has answered.
@@ -235,11 +239,6 @@ impl Deployment {
             None if request.triggers.is_empty() => request.pinned = true,
             None => request.triggers.push(Trigger::Failed),
         }
-    }
-
-    fn model(&self, name: &ModelName) -> Result<&Model, String> {
-        let model = self.models.get(name);
-        model.ok_or_else(|| format!("the deployment has no model `{name}`"))
     }
 
     fn asked(&mut self, request: &Request) -> Option<&mut Candidate> {
@@ -281,7 +280,8 @@ impl Deployment {
                 versions::default(&model.spec.versions, model.ready(now)).ok_or(Trigger::Load)?
             }
         };
-        let limit = model.spec.limits.timeout.unwrap_or(TIMEOUT);
+        let left = request.deadline.saturating_sub(now);
+        let timeout = model.spec.limits.timeout;
         let candidate = model.versions.get_mut(&version).ok_or(Trigger::Load)?;
         if let Some(breaker) = &mut candidate.breaker
             && !breaker.begin(now)
@@ -292,7 +292,7 @@ impl Deployment {
         Ok(Step::Ask {
             model: name.clone(),
             version,
-            timeout: limit.min(request.deadline.saturating_sub(now)),
+            timeout: timeout.map_or(left, |timeout| timeout.min(left)),
         })
     }
 }
@@ -312,12 +312,10 @@ impl Model {
             .filter_map(move |(version, candidate)| ready(candidate).then_some(*version))
     }
 
-    fn named(&self, text: &str) -> Result<Version, String> {
+    fn named(&self, text: &str) -> Option<Version> {
         let labelled = self.spec.labels.get(text).copied();
         let version = labelled.or_else(|| text.parse().ok());
-        version
-            .filter(|version| self.versions.contains_key(version))
-            .ok_or_else(|| format!("there is no version `{text}`"))
+        version.filter(|version| self.versions.contains_key(version))
     }
 
     fn route(&self, caller: &Caller, now: Duration) -> Result<Version, Trigger> {
@@ -347,8 +345,7 @@ impl Model {
             Sticky::Header(name) => caller.headers.get(name),
             Sticky::Cookie(name) => caller.cookies.get(name),
             Sticky::Parameter(name) => caller.parameters.get(name),
-            // A page does not know its own address.
-            Sticky::Client => None,
+            Sticky::Client => caller.address.as_ref(),
         });
         caller.key.as_ref().or(named).unwrap_or(&caller.id)
     }
@@ -358,26 +355,12 @@ fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn read(policy: &str) -> Result<ModelSpec, String> {
-    let mut json = serde_json::Deserializer::from_str(policy);
-    let spec = ModelSpec::read(&mut json).map_err(told)?;
-    json.end().map_err(told)?;
-    Ok(spec)
-}
-
 #[cfg(test)]
 mod tests {
-    use modelet_protocol::Datatype;
-
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1);
     const DEADLINE: Duration = Duration::from_secs(100);
-
-    fn json(model_toml: &str) -> String {
-        let table: toml::Table = model_toml.parse().unwrap();
-        serde_json::to_string(&table).unwrap()
-    }
 
     /// A model on this device in two versions, and the same at a server.
     fn deployment(model_toml: &str) -> Deployment {
@@ -388,13 +371,14 @@ mod tests {
                 .map(|&text| text.to_owned())
                 .collect::<Vec<_>>()
         };
+        let spec = |model_toml| ModelSpec::parse(model_toml).unwrap();
         let versions = texts(&["1", "2"]);
         let server = texts(&["server"]);
         deployment
-            .add("digits", &json(model_toml), &versions, &server, 7)
+            .add("digits", spec(model_toml), &versions, &server, 7)
             .unwrap();
         deployment
-            .add("server", "{}", &texts(&["1"]), &texts(&["digits"]), 7)
+            .add("server", spec(""), &texts(&["1"]), &texts(&["digits"]), 7)
             .unwrap();
         deployment
     }
@@ -513,13 +497,15 @@ mod tests {
         let mut deployment = deployment("guards.finite = true");
         let mut request = begin(&deployment, "digits");
         deployment.step(&mut request, NOW);
-        let output = |value: f32| Tensor {
-            name: "y".to_owned(),
-            datatype: Datatype::Fp32,
-            shape: vec![1],
-            data: value.to_le_bytes().to_vec(),
+        let guard = |value: f64| {
+            let output = Numbers {
+                name: "y",
+                shape: &[1],
+                values: &[value],
+            };
+            deployment.guard(&request, &[output])
         };
-        assert!(deployment.guard(&request, &[output(1.0)]).is_ok());
-        assert!(deployment.guard(&request, &[output(f32::NAN)]).is_err());
+        assert!(guard(1.0).is_ok());
+        assert!(guard(f64::NAN).is_err());
     }
 }
