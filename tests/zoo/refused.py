@@ -120,7 +120,8 @@ def shapes():
 def files():
     neg = [node("Neg")]
     refused("new", model(neg, opset=99), "opset 99", "newest that is known is 28", "target_opset")
-    refused("old", model(neg, opset=6), "opset 6", "version_converter")
+    old = model([node("Add", "x x", broadcast=1)], opset=6)
+    refused("old", old, "`it` (Add)", "`broadcast`", "opset 6", "version_converter")
     refused("new-ml", model(neg, ml=9), "opset 9 of ai.onnx.ml", "newest that is known is 5", "target_opset")
     table = numpy_helper.from_array(np.zeros((2, 2), np.float32), "w")
     table.ClearField("raw_data")

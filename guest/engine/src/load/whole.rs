@@ -12,8 +12,8 @@ use super::declare;
 const NEWEST_OPSET: i64 = 28;
 const NEWEST_ML_OPSET: i64 = 5;
 
-/// In older ones operators on two tensors fit their shapes to one another in another way.
-const OLDEST_OPSET: i64 = 7;
+/// Until opset 6 this attribute said how the shapes of two tensors are fitted to one another.
+const OLD_BROADCAST: &str = "broadcast";
 
 /// Refuses what tract would misread or stop at without a word to the user.
 pub fn check(proto: &ModelProto) -> TractResult<()> {
@@ -36,11 +36,6 @@ fn check_opset(domain: &str, version: i64) -> TractResult<()> {
         version <= newest,
         "the file is of opset {version} of {name}, and the newest that is known is {newest}: convert \
          again with skl2onnx's target_opset or PyTorch's opset_version"
-    );
-    ensure!(
-        newest != NEWEST_OPSET || version >= OLDEST_OPSET,
-        "the file is of opset {version} of {name}, and the oldest that is known is {OLDEST_OPSET}: \
-         convert it with onnx.version_converter.convert_version(model, 17)"
     );
     Ok(())
 }
@@ -90,6 +85,12 @@ fn check_node(node: &NodeProto, made: &HashSet<&str>) -> TractResult<()> {
         );
     }
     for attribute in &node.attribute {
+        ensure!(
+            attribute.name != OLD_BROADCAST,
+            "{} has the attribute `{OLD_BROADCAST}`, which opset 6 was the last to have: convert the \
+             file with onnx.version_converter.convert_version(model, 17)",
+            described(node)
+        );
         for tensor in attribute.t.iter().chain(&attribute.tensors) {
             check_tensor(tensor).with_context(|| described(node))?;
         }
