@@ -71,7 +71,11 @@ fn check(place: Place, names: &[&str]) {
         let Some(golden) = golden_file(name) else {
             continue;
         };
-        let device = Device::start(place, &compiled(name, place), &["--timeout", "300s"]);
+        let device = Device::start(
+            place,
+            &compiled(name, place),
+            &["--timeout", "300s", "--memory", "1GiB"],
+        );
         let cases = golden::parse(&fs::read(golden).unwrap()).unwrap();
         assert!(!cases.is_empty());
         for case in cases {
