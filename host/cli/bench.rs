@@ -28,11 +28,11 @@ pub struct Arguments {
 
 pub fn bench(arguments: &Arguments) -> Result<()> {
     let bytes = crate::inspect::read(&arguments.modelet)?;
-    let engine = run::engine(&arguments.cache)?;
+    let compiler = run::compiler(&arguments.cache)?;
     let start = Instant::now();
-    let fresh = run::load(&engine, &bytes, &arguments.modelet, false)?;
+    let fresh = run::load(&compiler, &bytes, &arguments.modelet, false)?;
     let loaded = start.elapsed();
-    let reused = run::load(&engine, &bytes, &arguments.modelet, true)?;
+    let reused = run::load(&compiler, &bytes, &arguments.modelet, true)?;
     let inputs = inputs(arguments, &fresh)?;
     let budget = Duration::from_secs(arguments.seconds) / 2;
     // The first call of all also pays for reading the file's pages.

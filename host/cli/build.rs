@@ -1,19 +1,18 @@
 //! From an ONNX file to a modelet file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use modelet_builder::{Built, Options, Stage};
 use modelet_policy::names::ModelName;
 use modelet_protocol::{GoldenCase, TensorSpec};
 
 use crate::cache::Cache;
-use crate::inspect;
+use crate::{inspect, output};
 
 /// Compile an ONNX model into a modelet: one WebAssembly component that imports nothing
 #[derive(clap::Args)]
@@ -44,14 +43,14 @@ pub struct Arguments {
 
 pub fn build(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
-    check_place(&arguments.output)?;
+    output::check(&arguments.output)?;
     let onnx = inspect::read(&arguments.model)?;
     let options = options(arguments)?;
     let mut progress = Progress::start();
     let built = modelet_builder::build(&onnx, &options, &mut |stage| progress.show(stage));
     progress.finish();
     let built = built.with_context(|| format!("{} was not built", arguments.model.display()))?;
-    write(&arguments.output, &built.component)?;
+    output::write(&arguments.output, &built.component)?;
     summarise(arguments, onnx.len(), &built, start.elapsed())?;
     Ok(())
 }
@@ -99,40 +98,6 @@ fn label(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("a label is KEY=VALUE".to_owned()),
     }
-}
-
-/// Before minutes of work, not after.
-fn check_place(output: &Path) -> Result<()> {
-    ensure!(
-        !output.is_dir(),
-        "{} is a directory; name a file in it with --output",
-        output.display()
-    );
-    let folder = folder_of(output);
-    ensure!(
-        folder.is_dir(),
-        "there is no directory {} to write into",
-        folder.display()
-    );
-    Ok(())
-}
-
-fn folder_of(file: &Path) -> &Path {
-    file.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-}
-
-/// In one step, so that a server which watches the place never sees half a file.
-fn write(output: &Path, bytes: &[u8]) -> Result<()> {
-    let unfinished = folder_of(output).join(format!(".modelet-{}.unfinished", std::process::id()));
-    fs::write(&unfinished, bytes)
-        .and_then(|()| fs::rename(&unfinished, output))
-        .inspect_err(|_| {
-            // It may not exist; the error that matters is the first.
-            let _ = fs::remove_file(&unfinished);
-        })
-        .with_context(|| format!("{} cannot be written", output.display()))
 }
 
 fn summarise(arguments: &Arguments, onnx: usize, built: &Built, total: Duration) -> Result<()> {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// The option that every command which compiles has.
 #[derive(clap::Args)]
 pub struct Cache {
-    /// Keep compiled code in this directory [default: $XDG_CACHE_HOME/modelet or ~/.cache/modelet]
+    /// Keep compiled code, and replicas of object stores, in this directory [default:
+    /// $XDG_CACHE_HOME/modelet or ~/.cache/modelet]
     #[arg(long = "cache", value_name = "DIR")]
     directory: Option<PathBuf>,
 }

@@ -4,13 +4,20 @@ mod bench;
 mod build;
 mod bundle;
 mod cache;
+mod compile;
 mod input;
 mod inspect;
 mod npy;
+mod output;
+mod pull;
+mod push;
 mod rollout;
 mod run;
 mod serve;
 mod settings;
+mod sign;
+mod transfer;
+mod verify;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -30,22 +37,32 @@ struct Arguments {
 enum Command {
     Build(build::Arguments),
     Bundle(bundle::Arguments),
+    Compile(compile::Arguments),
     Inspect(inspect::Arguments),
     Run(run::Arguments),
     Bench(bench::Arguments),
     Serve(serve::Arguments),
     Rollout(rollout::Arguments),
+    Push(push::Arguments),
+    Pull(pull::Arguments),
+    Sign(sign::Arguments),
+    Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Build(arguments) => build::build(&arguments),
         Command::Bundle(arguments) => bundle::bundle(&arguments),
+        Command::Compile(arguments) => compile::compile(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Rollout(arguments) => rollout::rollout(&arguments),
+        Command::Push(arguments) => push::push(&arguments),
+        Command::Pull(arguments) => pull::pull(&arguments),
+        Command::Sign(arguments) => sign::sign(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

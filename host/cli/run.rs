@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use modelet_runtime::{Config, Engine, Limits, Modelet};
+use modelet_compiler::{Compiler, Config};
+use modelet_runtime::{Limits, Modelet};
 
 use crate::cache::Cache;
 use crate::{input, inspect};
@@ -30,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let bytes = inspect::read(&arguments.modelet)?;
     let modelet = load(
-        &engine(&arguments.cache)?,
+        &compiler(&arguments.cache)?,
         &bytes,
         &arguments.modelet,
         false,
@@ -47,22 +48,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// An engine for one call at a time.
-pub fn engine(cache: &Cache) -> Result<Engine> {
+/// A compiler for one call at a time.
+pub fn compiler(cache: &Cache) -> Result<Compiler> {
     let config = Config {
         cache: cache.directory(),
         max_instances: 4,
         ..Config::default()
     };
-    Ok(Engine::new(&config)?)
+    Ok(Compiler::new(&config)?)
 }
 
-pub fn load(engine: &Engine, bytes: &[u8], path: &Path, reuse: bool) -> Result<Modelet> {
+pub fn load(compiler: &Compiler, bytes: &[u8], path: &Path, reuse: bool) -> Result<Modelet> {
     let limits = Limits {
         memory_bytes: Config::default().max_memory_bytes,
         reuse,
     };
-    engine
+    compiler
         .load(bytes, limits)
         .with_context(|| format!("{} cannot be run", path.display()))
 }

@@ -1,5 +1,7 @@
 //! A server over a repository or over single files.
 
+mod replicas;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,9 +9,10 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use modelet_runtime::{Config, Engine};
-use modelet_server::App;
-use modelet_store::State;
+use modelet_compiler::{Compiler, Config};
+use modelet_server::{App, follow};
+use modelet_store::transfer::Root;
+use modelet_store::{PublicKey, State};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,15 +20,17 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cache::Cache;
 use crate::settings::{LogFormat, Settings};
+use crate::sign;
 
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090);
 
 /// Serve modelets over the Open Inference Protocol, REST and gRPC on one port
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Repositories (<model>/<version>/model.wasm, watched for changes) and modelet files
-    #[arg(required = true, value_name = "DIR|MODELET")]
-    paths: Vec<PathBuf>,
+    /// Repositories (<model>/<version>/model.wasm, watched for changes), in a directory or, as
+    /// s3://BUCKET/PREFIX, in an object store, and modelet files
+    #[arg(required = true, value_name = "DIR|s3://…|MODELET")]
+    sources: Vec<Root>,
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -39,6 +44,9 @@ pub struct Arguments {
     /// Read settings from this file, modelet.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Serve only what this public ed25519 key in PEM has signed; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    require_signature: Vec<PathBuf>,
     #[command(flatten)]
     cache: Cache,
 }
@@ -49,7 +57,10 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         None => Settings::default(),
     };
     start_log(settings.log)?;
-    let app = app(arguments, &settings)?;
+    let runtime = tokio::runtime::Runtime::new().context("the server's threads do not start")?;
+    let cache = arguments.cache.directory_or(settings.cache.as_deref());
+    let (paths, replicas) = runtime.block_on(replicas::bring_up(&arguments.sources, cache))?;
+    let app = app(arguments, &settings, &paths)?;
     let address = arguments.listen.unwrap_or(settings.listen);
     let admin = arguments.admin.or(settings.admin);
     if let Some(admin) = admin.filter(|admin| !admin.ip().is_loopback())
@@ -59,18 +70,20 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
             "the admin API listens on {admin} only if there are [[admin.tokens]] in modelet.toml"
         );
     }
-    let runtime = tokio::runtime::Runtime::new().context("the server's threads do not start")?;
-    let serving = listen_and_serve(address, admin, app, &arguments.paths);
+    for replica in replicas {
+        runtime.spawn(follow(replica, settings.server.store_poll_interval));
+    }
+    let serving = listen_and_serve(address, admin, app, &paths);
     let result = runtime.block_on(serving);
     // A model that outlasted the drain has nobody left to answer to.
     runtime.shutdown_background();
     result
 }
 
-fn app(arguments: &Arguments, settings: &Settings) -> Result<Arc<App>> {
+fn app(arguments: &Arguments, settings: &Settings, paths: &[PathBuf]) -> Result<Arc<App>> {
     let default = Config::default();
     let concurrency = u32::try_from(settings.server.concurrency).unwrap_or(u32::MAX);
-    let engine = Engine::new(&Config {
+    let compiler = Compiler::new(&Config {
         cache: arguments.cache.directory_or(settings.cache.as_deref()),
         max_instances: default.max_instances.max(concurrency),
         ..default
@@ -79,11 +92,20 @@ fn app(arguments: &Arguments, settings: &Settings) -> Result<Arc<App>> {
     let config = modelet_server::Config {
         state: match state {
             Some(url) => checked(url)?,
-            None => in_repository(&arguments.paths),
+            None => in_repository(paths),
         },
+        trusted: trusted(arguments, settings)?,
         ..settings.server.clone()
     };
-    Ok(App::new(engine, config, &arguments.paths)?)
+    Ok(App::new(compiler, config, paths)?)
+}
+
+/// As for every setting, the command line wins.
+fn trusted(arguments: &Arguments, settings: &Settings) -> Result<Vec<PublicKey>> {
+    match &arguments.require_signature[..] {
+        [] => sign::public_keys(&settings.require_signature),
+        keys => sign::public_keys(keys),
+    }
 }
 
 /// Refuses at once what can never be a database.

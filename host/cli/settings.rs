@@ -20,6 +20,8 @@ pub struct Settings {
     /// The URL of the database.
     pub state: Option<String>,
     pub cache: Option<PathBuf>,
+    /// The files of the keys that must have signed what is served.
+    pub require_signature: Vec<PathBuf>,
     pub server: modelet_server::Config,
     pub log: LogFormat,
 }
@@ -37,6 +39,7 @@ impl Default for Settings {
             admin: None,
             state: None,
             cache: None,
+            require_signature: Vec::new(),
             server: modelet_server::Config::default(),
             log: LogFormat::Text,
         }
@@ -44,7 +47,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads a file. A relative `cache` is relative to the file. The error lists every mistake.
+    /// Reads a file. Relative paths in it are relative to the file. The error lists every mistake.
     pub fn read(path: &Path) -> Result<Settings> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
@@ -52,9 +55,11 @@ impl Settings {
             Ok(settings) => settings,
             Err(mistakes) => bail!("{}:\n  {}", path.display(), mistakes.join("\n  ")),
         };
-        settings.cache = settings
-            .cache
-            .map(|cache| path.parent().unwrap_or(Path::new("")).join(cache));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        settings.cache = settings.cache.map(|cache| folder.join(cache));
+        for key in &mut settings.require_signature {
+            *key = folder.join(&*key);
+        }
         Ok(settings)
     }
 
@@ -74,6 +79,16 @@ impl Settings {
         });
         written.take("admin.tokens", &mut server.tokens, tokens);
         written.take("repository.poll", &mut server.poll_interval, time);
+        written.take(
+            "repository.store_poll",
+            &mut server.store_poll_interval,
+            time,
+        );
+        written.take(
+            "repository.require_signature",
+            &mut settings.require_signature,
+            paths,
+        );
         written.take("limits.body", &mut server.body_bytes, body);
         written.take("limits.header_timeout", &mut server.header_timeout, time);
         written.take("limits.timeout", &mut server.request_timeout, time);
@@ -182,6 +197,14 @@ fn string<'a>(value: &'a DeValue) -> Result<&'a str, String> {
     value
         .as_str()
         .ok_or_else(|| "a string in quotes".to_owned())
+}
+
+fn paths(value: &DeValue) -> Result<Vec<PathBuf>, String> {
+    let path = |value: &Spanned<DeValue>| value.get_ref().as_str().map(PathBuf::from);
+    let paths = value.as_array().filter(|array| !array.is_empty());
+    paths
+        .and_then(|paths| paths.iter().map(path).collect())
+        .ok_or_else(|| "a list of files, at least one, such as [\"release.pem\"]".to_owned())
 }
 
 fn address(value: &DeValue) -> Result<SocketAddr, String> {
@@ -299,6 +322,8 @@ mod tests {
             tokens = [{ name = "anna", role = "view", sha256 = "DIGITS" }]
             [repository]
             poll = "250ms"
+            store_poll = "1m"
+            require_signature = ["release.pem"]
             [limits]
             body = "1KiB"
             header_timeout = "1s"
@@ -316,8 +341,10 @@ mod tests {
             admin: Some("0.0.0.0:8090".parse().unwrap()),
             state: Some("postgres://db/modelet".to_owned()),
             cache: Some("code".into()),
+            require_signature: vec!["release.pem".into()],
             server: modelet_server::Config {
                 poll_interval: Duration::from_millis(250),
+                store_poll_interval: Duration::from_secs(60),
                 body_bytes: 1024,
                 header_timeout: Duration::from_secs(1),
                 request_timeout: Duration::from_secs(2),

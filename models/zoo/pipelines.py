@@ -31,6 +31,13 @@ def mixed():
     return table
 
 
+def named():
+    """The same, with words for labels."""
+    table = mixed()
+    table.y = tables.WINES[table.y]
+    return table
+
+
 def prepared(encoder) -> ColumnTransformer:
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     return ColumnTransformer(
@@ -47,6 +54,8 @@ def columns():
         ("ColumnTransformer, imputing, ordinal, HistGradientBoostingClassifier", make_pipeline(prepared(ordinal()), ensemble.HistGradientBoostingClassifier(max_iter=10, random_state=0))),
     ]:
         yield from classifiers(COLUMNS, title, model, mixed)
+    words = make_pipeline(prepared(one_hot()), linear_model.LogisticRegression())
+    yield from classifiers(COLUMNS, "ColumnTransformer, imputing, one-hot, LogisticRegression, text labels", words, named)
     regressor = make_pipeline(prepared(one_hot()), ensemble.GradientBoostingRegressor(n_estimators=20, random_state=0))
     yield Entry(COLUMNS, "ColumnTransformer, imputing, one-hot, GradientBoostingRegressor", regressor, mixed)
     yield Entry(COLUMNS, "ColumnTransformer alone", prepared(one_hot()), mixed)

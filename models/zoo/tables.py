@@ -113,6 +113,7 @@ def without(case: str, table: Table) -> Table:
 
 
 GRADES = np.array(["light", "medium", "full", ""])
+WINES = np.array(["Barolo", "grignolino d'Asti", "Barbera “à l’été”"])
 REGIONS = np.array(["Barolo", "Grignolino", "Barbera", "Île-de-Ré"])
 
 

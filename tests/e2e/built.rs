@@ -27,8 +27,16 @@ pub fn modelet(name: &str) -> PathBuf {
 
 /// A model of `tests/clients/protocol_models.py`, or nothing, said, where that did not run.
 pub fn for_tests(name: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/protocol-models");
-    let onnx = folder.join(format!("{name}.onnx"));
+    made(name, &format!("target/protocol-models/{name}.onnx"))
+}
+
+/// An entry of the zoo, or nothing, said, where that was not made.
+pub fn of_zoo(slug: &str) -> Option<PathBuf> {
+    made(slug, &format!("target/zoo/{slug}/model.onnx"))
+}
+
+fn made(name: &str, onnx: &str) -> Option<PathBuf> {
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join(onnx);
     if onnx.exists() {
         return Some(once(&onnx, name));
     }

@@ -71,12 +71,39 @@ fn requests_generated_from_the_openapi_document() {
     assert!(said.contains("Tested: 9"), "{said}");
 }
 
+/// Pipelines over texts with texts for labels: what ONNX Runtime answered is in the zoo.
+#[test]
+fn texts_in_every_form_there_is() {
+    let slugs = [
+        "columntransformer-imputing-one-hot-logisticregression-text-labels-zipmap-off",
+        "tfidfvectorizer-and-logisticregression",
+    ];
+    let Some(modelets) = slugs
+        .iter()
+        .map(|slug| built::of_zoo(slug))
+        .collect::<Option<Vec<_>>>()
+    else {
+        return;
+    };
+    let modelets: Vec<&Path> = modelets.iter().map(PathBuf::as_path).collect();
+    let zoo = root().join("target/zoo");
+    let arguments: Vec<&str> = std::iter::once(zoo.to_str().unwrap())
+        .chain(slugs)
+        .collect();
+    check_asking("texts.py", &modelets, &arguments);
+}
+
 fn check(script: &str) {
     check_with(script, &[&built::modelet("iris")]);
 }
 
 /// Runs a script of `tests/clients`; it prints a line for each call and fails if one of them did.
 fn check_with(script: &str, modelets: &[&Path]) {
+    check_asking(script, modelets, &[]);
+}
+
+/// With what the script wants to know beside the server's address.
+fn check_asking(script: &str, modelets: &[&Path], arguments: &[&str]) {
     let Some(python) = installed("python") else {
         return;
     };
@@ -84,6 +111,7 @@ fn check_with(script: &str, modelets: &[&Path]) {
     let output = Command::new(python)
         .arg(root().join("tests/clients").join(script))
         .arg(&server.address)
+        .args(arguments)
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);

@@ -6,6 +6,7 @@ mod built;
 mod bundle;
 mod cli;
 mod clients;
+mod distribution;
 mod models;
 mod parity;
 mod repository;

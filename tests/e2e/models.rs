@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use modelet_compiler::{Compiler, Config};
 use modelet_protocol::{Datatype, Tensor, golden};
-use modelet_runtime::{Config, Engine, Limits, Modelet};
+use modelet_runtime::{Limits, Modelet};
 
 use crate::built;
 
@@ -112,7 +113,10 @@ fn load(name: &str, reuse: bool) -> Modelet {
         reuse,
     };
     let bytes = fs::read(built::modelet(name)).unwrap();
-    Engine::new(&config).unwrap().load(&bytes, limits).unwrap()
+    Compiler::new(&config)
+        .unwrap()
+        .load(&bytes, limits)
+        .unwrap()
 }
 
 /// The golden file that belongs to the ONNX file, or nothing, said, where a recipe did not run.

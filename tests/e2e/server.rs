@@ -47,17 +47,24 @@ impl Server {
     }
 
     fn run(paths: &[&Path], arguments: &[&str]) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_modelet"))
+        let mut command = Server::command();
+        command.args(paths).args(arguments);
+        Server::spawn(command.arg("--cache").arg(built::cache()))
+    }
+
+    /// `modelet serve`, on ports that are free, without what it is to serve and its cache.
+    pub fn command() -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_modelet"));
+        command
             .arg("serve")
-            .args(paths)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(arguments)
-            .arg("--cache")
-            .arg(built::cache())
-            .env("RUST_LOG", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .env("RUST_LOG", "warn");
+        command
+    }
+
+    /// Waits until all of it is loaded.
+    pub fn spawn(command: &mut Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut address = || {
             let mut line = String::new();

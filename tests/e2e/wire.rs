@@ -244,9 +244,11 @@ fn compression_goes_both_ways() {
             )
             .check_error(400, "the body cannot be read");
     }
-    server
-        .request("POST", INFER, &[("Content-Encoding", "br")], b"?")
-        .check_error(415, "gzip, deflate and none");
+    for path in [INFER, "/v2/repository/index"] {
+        server
+            .request("POST", path, &[("Content-Encoding", "br")], b"?")
+            .check_error(415, "gzip, deflate and none");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod compare;
 mod entries;
+mod refusals;
 mod report;
 
 use std::fs;
@@ -18,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use entries::Entry;
 use modelet_builder::Options;
+use modelet_compiler::{Compiler, Config};
 use modelet_protocol::golden;
-use modelet_runtime::{Config, Engine, Limits};
+use modelet_runtime::Limits;
 
 /// How an entry went: right, or why not.
 type Verdict = Result<(), String>;
@@ -36,15 +38,10 @@ struct Outcome {
 fn every_model_of_the_zoo_answers_as_in_onnx_runtime() {
     let folder = root().join("target/zoo");
     if !folder.join("index.json").exists() {
-        let reason = format!(
+        skip(&format!(
             "{} has no models; `cargo xtask zoo` makes them",
             folder.display()
-        );
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "with CI set nothing is skipped: {reason}"
-        );
-        eprintln!("skipped: {reason}");
+        ));
         return;
     }
     let outcomes = run_all(&folder);
@@ -70,13 +67,13 @@ const BLESS: &str = "MODELET_BLESS";
 
 /// All entries in the order of the index, on all cores.
 fn run_all(folder: &Path) -> Vec<Outcome> {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("zoo-cache");
+    let cache = cache();
     let config = Config {
         cache: Some(cache.clone()),
         max_instances: 8,
         ..Config::default()
     };
-    let host = Engine::new(&config).unwrap();
+    let host = Compiler::new(&config).unwrap();
     let entries = entries::read(folder);
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(entries.iter().map(|_| None).collect());
     let next = AtomicUsize::new(0);
@@ -126,7 +123,7 @@ fn build(onnx: &[u8], cache: &Path, entry: &Entry) -> Result<Vec<u8>, String> {
 }
 
 /// Builds the model, loads what was built, and gives it every request.
-fn run(folder: &Path, host: &Engine, cache: &Path, entry: &Entry) -> Verdict {
+fn run(folder: &Path, host: &Compiler, cache: &Path, entry: &Entry) -> Verdict {
     let folder = folder.join(&entry.slug);
     let onnx = fs::read(folder.join("model.onnx")).unwrap();
     let cases = golden::parse(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
@@ -146,6 +143,20 @@ fn run(folder: &Path, host: &Engine, cache: &Path, entry: &Entry) -> Verdict {
             .map_err(|difference| format!("{}: {difference}", case.name))?;
     }
     Ok(())
+}
+
+/// Where compiled code is kept.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("zoo-cache")
+}
+
+/// Says why a test does nothing; with CI set that is a failure.
+fn skip(reason: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "with CI set nothing is skipped: {reason}"
+    );
+    eprintln!("skipped: {reason}");
 }
 
 fn root() -> PathBuf {

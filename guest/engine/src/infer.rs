@@ -1,10 +1,9 @@
 //! One inference: bytes in, the plan run, bytes out.
 
-use std::sync::Arc;
-
 use tract_onnx::prelude::*;
 
 use crate::late::Late;
+use crate::prepared::Prepared;
 use crate::{Dimension, Error, Signature, TensorSpec, values};
 
 /// A model ready to run.
@@ -16,9 +15,9 @@ pub struct Model {
 
 #[derive(Debug)]
 pub enum Plan {
-    Whole(Arc<TypedSimplePlan>),
+    Whole(Prepared),
     /// It takes one item of a batch at a time.
-    ByItem(Arc<TypedSimplePlan>),
+    ByItem(Prepared),
     Late(Late),
 }
 
@@ -65,7 +64,7 @@ impl Model {
     /// Each item by itself, and their answers in one.
     fn run_each(
         &self,
-        plan: &Arc<TypedSimplePlan>,
+        plan: &Prepared,
         inputs: &[TValue],
         items: usize,
     ) -> TractResult<TVec<TValue>> {
@@ -145,8 +144,9 @@ fn read<'a>(
 ) -> Result<Tensor, String> {
     if spec.datatype != input.datatype {
         return Err(format!(
-            "{:?} is wanted, got {:?}",
-            spec.datatype, input.datatype
+            "{} is wanted, got {}",
+            values::name(spec.datatype),
+            values::name(input.datatype)
         ));
     }
     let fits = spec.shape.len() == input.shape.len()

@@ -1,23 +1,31 @@
 //! Models whose shapes hang on values that only a request has.
 //!
-//! tract cannot prepare such a model ahead. It is parsed, and for each request typed and run with the
-//! request's tensors in the place of its inputs: as right as any other, and thousands of times slower.
+//! tract cannot prepare such a model ahead. Its file is kept, and for each request read, typed and run
+//! with the request's tensors in the place of its inputs: as right as any other, and thousands of times
+//! slower. What was read is not kept: it is much larger than the file, and typing it leaves symbols
+//! behind that would add up from request to request.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::ops::konst::Const;
 
+use crate::{TensorSpec, load};
+
 #[derive(Debug)]
 pub struct Late {
-    model: InferenceModel,
+    onnx: Vec<u8>,
+    overrides: Vec<TensorSpec>,
 }
 
 impl Late {
-    pub fn new(model: InferenceModel) -> Late {
-        Late { model }
+    pub fn new(onnx: &[u8], overrides: &[TensorSpec]) -> Late {
+        Late {
+            onnx: onnx.to_vec(),
+            overrides: overrides.to_vec(),
+        }
     }
 
     pub fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut model = self.model.clone();
+        let mut model = load::untyped(&self.onnx, &self.overrides)?.model;
         for (outlet, input) in model.inputs.clone().into_iter().zip(inputs) {
             let tensor = input.into_arc_tensor();
             let source = model.node_mut(outlet.node);
@@ -25,6 +33,7 @@ impl Late {
             source.op = Box::new(Const::new(tensor)?);
         }
         model.set_input_outlets(&[])?;
-        model.into_optimized()?.into_runnable()?.run(tvec!())
+        // All of it is known, so that typing computes it: nothing is left to optimise.
+        model.into_typed()?.into_runnable()?.run(tvec!())
     }
 }

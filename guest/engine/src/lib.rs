@@ -13,6 +13,7 @@ mod late;
 mod load;
 #[cfg(target_arch = "wasm32")]
 mod memory;
+mod prepared;
 mod values;
 
 pub use bindings::exports::modelet::model::inference::{

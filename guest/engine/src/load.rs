@@ -1,9 +1,11 @@
 //! From the bytes of an ONNX file to a plan that runs.
 
 mod declare;
+mod explain;
 mod functions;
 mod items;
 mod maps;
+mod whole;
 
 use tract_onnx::Onnx;
 use tract_onnx::pb::ModelProto;
@@ -12,6 +14,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use crate::infer::Plan;
 use crate::late::Late;
+use crate::prepared::Prepared;
 use crate::{Dimension, Model, Signature, TensorSpec, values};
 use declare::Rows;
 
@@ -21,25 +24,66 @@ pub const ENGINE: &str = "tract 0.23.9";
 /// Reads, types and optimises a model. `overrides` replace the declared datatype and shape of the
 /// inputs they name. The error says which part of the file cannot be used, and where.
 pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
-    let mut framework = tract_onnx::onnx()
-        // Exporters leave shapes here that contradict the dimensions a model is later given.
-        .with_ignore_value_info(true);
-    modelet_operators::register(&mut framework);
+    let framework = framework();
     let mut attempt = try_load(&framework, onnx, overrides, Rows::Own);
     if attempt.is_err() && may_share_rows(&framework, onnx) {
         // Exporters that have one input for each column leave open that all have the same rows.
         attempt = try_load(&framework, onnx, overrides, Rows::Shared);
     }
-    attempt
-        .or_else(|error| load_late(&framework, onnx, overrides).ok_or(error))
-        .map_err(|error| format!("{error:#}"))
+    attempt.or_else(|error| match load_late(onnx, overrides) {
+        Some(model) => Ok(model),
+        None => Err(explained(&framework, onnx, overrides, &error)),
+    })
+}
+
+fn framework() -> Onnx {
+    let mut framework = onnx()
+        // Exporters leave shapes here that contradict the dimensions a model is later given.
+        .with_ignore_value_info(true);
+    modelet_operators::register(&mut framework);
+    framework
+}
+
+fn explained(
+    framework: &Onnx,
+    onnx: &[u8],
+    overrides: &[TensorSpec],
+    error: &TractError,
+) -> String {
+    let graph = read(framework, onnx).and_then(|mut proto| {
+        let inputs = declare::inputs(&mut proto, overrides, Rows::Own)?;
+        Ok((proto.graph.unwrap_or_default(), inputs))
+    });
+    match graph {
+        Ok((graph, inputs)) => explain::explain(error, &graph, &inputs),
+        // It was this error already.
+        Err(_) => format!("{error:#}"),
+    }
+}
+
+/// A model as it was read.
+pub struct Untyped {
+    pub model: InferenceModel,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<declare::Output>,
+}
+
+/// Reads a model that is prepared for each request.
+pub fn untyped(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Untyped> {
+    let framework = framework();
+    let mut proto = read(&framework, onnx)?;
+    Ok(Untyped {
+        inputs: declare::inputs(&mut proto, overrides, Rows::Shared)?,
+        outputs: declare::outputs(&mut proto)?,
+        model: framework.model_for_proto_model(&proto)?,
+    })
 }
 
 /// The model as one that is prepared for each request, if it then answers one of zeros.
-fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
-    let mut proto = read(framework, onnx).ok()?;
-    let inputs = declare::inputs(&mut proto, overrides, Rows::Shared).ok()?;
-    let outputs = declare::outputs(&mut proto).ok()?;
+fn load_late(onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
+    let Untyped {
+        inputs, outputs, ..
+    } = untyped(onnx, overrides).ok()?;
     let outputs = outputs.into_iter().map(|output| {
         Some(TensorSpec {
             name: output.name,
@@ -51,7 +95,7 @@ fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<
         outputs: outputs.collect::<Option<_>>()?,
         inputs,
     };
-    let late = Late::new(framework.model_for_proto_model(&proto).ok()?);
+    let late = Late::new(onnx, overrides);
     let zeros = signature.inputs.iter().map(zeros).collect::<Option<_>>()?;
     let answers = late.run(zeros).ok()?;
     (answers.len() == signature.outputs.len()).then(|| Model::new(Plan::Late(late), signature))
@@ -80,6 +124,7 @@ fn read(framework: &Onnx, onnx: &[u8]) -> TractResult<ModelProto> {
         .proto_model_for_read(&mut &*onnx)
         .context("this is not an ONNX file, or it is damaged")?;
     functions::inline(&mut proto)?;
+    whole::check(&proto)?;
     if let Some(graph) = &mut proto.graph {
         maps::as_tables(graph)?;
         modelet_operators::refuse(framework, graph)?;
@@ -112,7 +157,7 @@ fn try_load(
     };
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
-    let plan = model.into_optimized()?.into_runnable()?;
+    let plan = Prepared::new(model.into_optimized()?.into_runnable()?)?;
     let plan = match batch {
         Some(_) => Plan::ByItem(plan),
         None => Plan::Whole(plan),

@@ -43,6 +43,25 @@ pub fn datatype(datum_type: DatumType) -> Option<Datatype> {
     })
 }
 
+/// As the protocol writes it.
+pub fn name(datatype: Datatype) -> &'static str {
+    match datatype {
+        Datatype::Bool => "BOOL",
+        Datatype::Uint8 => "UINT8",
+        Datatype::Uint16 => "UINT16",
+        Datatype::Uint32 => "UINT32",
+        Datatype::Uint64 => "UINT64",
+        Datatype::Int8 => "INT8",
+        Datatype::Int16 => "INT16",
+        Datatype::Int32 => "INT32",
+        Datatype::Int64 => "INT64",
+        Datatype::Fp16 => "FP16",
+        Datatype::Fp32 => "FP32",
+        Datatype::Fp64 => "FP64",
+        Datatype::Bytes => "BYTES",
+    }
+}
+
 /// Reads little-endian row-major `data` as a tract tensor.
 pub fn tensor(datatype: Datatype, shape: &[u64], data: &[u8]) -> Result<Tensor, String> {
     let shape: Vec<usize> = shape

@@ -57,7 +57,7 @@ impl Served {
             let spec =
                 ModelSpec::read(&model.policy).map_err(|errors| format!("{name}: {errors}"))?;
             let versions: Vec<Version> = model.versions.keys().copied().collect();
-            deployment.add(name.clone(), spec, &versions, Vec::new(), SEED);
+            deployment.insert(name.clone(), spec, versions, SEED);
         }
         Ok(Served {
             deployment,

@@ -25,7 +25,7 @@ pub fn caller(version: Option<String>, headers: &HeaderMap, request: &InferReque
         version: version.or_else(in_header),
         key: None,
         id: text(REQUEST_ID).unwrap_or_default(),
-        client: text(CLIENT).map(address),
+        address: text(CLIENT).map(address),
         headers: all_headers(headers),
         cookies: cookies(headers),
         parameters: parameters
@@ -94,7 +94,7 @@ mod tests {
         let request = decode_request(body, None, &Signature::default()).unwrap();
         let found = caller(None, &headers, &request);
         assert_eq!(found.version.as_deref(), Some("canary"));
-        assert_eq!(found.client.as_deref(), Some("::1"));
+        assert_eq!(found.address.as_deref(), Some("::1"));
         assert_eq!(found.headers["x-user"], "carla");
         assert_eq!(
             (&*found.cookies["user"], &*found.cookies["z"]),

@@ -6,7 +6,8 @@ use tract_onnx::pb::tensor_shape_proto::Dimension;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Size;
 use tract_onnx::pb::type_proto::{Tensor as TensorType, Value};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
 };
 use tract_onnx::tract_hir::internal::*;
 
@@ -65,6 +66,20 @@ pub fn strings(name: &str, texts: &[&str]) -> AttributeProto {
     AttributeProto {
         strings,
         ..attribute(name, AttributeType::Strings)
+    }
+}
+
+/// A list of f32 in a tensor of its own.
+pub fn tensor(name: &str, values: &[f32]) -> AttributeProto {
+    let of_floats = TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: DataType::Float as i32,
+        float_data: values.to_vec(),
+        ..TensorProto::default()
+    };
+    AttributeProto {
+        t: Some(of_floats),
+        ..attribute(name, AttributeType::Tensor)
     }
 }
 

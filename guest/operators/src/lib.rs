@@ -9,6 +9,8 @@
 )]
 
 mod activations;
+mod advice;
+pub mod attributes;
 #[cfg(test)]
 mod cases;
 mod mapping;
@@ -20,7 +22,8 @@ mod unknown;
 
 use tract_onnx::Onnx;
 
-pub use unknown::refuse;
+pub use advice::unusable;
+pub use unknown::{full_name, name, refuse};
 
 /// Teaches `onnx` the operators of this crate, in place of tract's own where it has one.
 pub fn register(onnx: &mut Onnx) {

@@ -9,6 +9,8 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::downsample::Downsample;
 
+use crate::attributes;
+
 pub fn rnn(
     ctx: &ParsingContext,
     node: &NodeProto,
@@ -41,7 +43,7 @@ pub fn lstm(
 
 /// `activations` are those of one direction.
 fn checked(node: &NodeProto, activations: &[&str]) -> TractResult<()> {
-    let given: Vec<&str> = node.get_attr_opt_vec("activations")?.unwrap_or_default();
+    let given: Vec<&str> = attributes::list(node, "activations")?;
     let usual = given.chunks(activations.len()).all(|given| {
         given.len() == activations.len()
             && given

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
 use crate::metadata::{EMBED_SECTION, Metadata, sha256_hex};
@@ -11,7 +11,7 @@ use crate::metadata::{EMBED_SECTION, Metadata, sha256_hex};
 pub const CONTRACT: &str = "modelet:model/inference@0.1.0";
 
 /// What is known of a modelet without running it. Sizes are in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     #[serde(flatten)]
     pub metadata: Metadata,

@@ -11,6 +11,6 @@ mod inspect;
 mod metadata;
 mod outline;
 
-pub use inspect::{Facts, Invalid, inspect};
+pub use inspect::{CONTRACT, Facts, Invalid, inspect};
 pub use metadata::{EMBED_SECTION, Metadata, embed, sha256_hex};
 pub use outline::{Outline, outline};

@@ -6,8 +6,7 @@ use std::time::Duration;
 use js_sys::{Array, Object};
 use modelet_policy::deployment::{Caller, Deployment, Request, Step};
 use modelet_policy::fallback::Trigger;
-use modelet_policy::guard::{Guards, Numbers};
-use modelet_policy::names::Version;
+use modelet_policy::guard::Numbers;
 use modelet_policy::spec::ModelSpec;
 use modelet_protocol::Tensor;
 use wasm_bindgen::prelude::*;
@@ -47,17 +46,12 @@ impl Policy {
         versions: &JsValue,
         then: &JsValue,
     ) -> Result<(), JsError> {
-        let name = name.parse().map_err(told)?;
-        let versions = texts(versions).map_err(error)?;
-        let versions = versions.iter().map(|version| version.parse());
-        let versions: Vec<Version> = versions.collect::<Result<_, _>>().map_err(told)?;
-        let then = texts(then).map_err(error)?;
-        let then = then.iter().map(|name| name.parse());
-        let then = then.collect::<Result<_, _>>().map_err(told)?;
-        let spec = read(policy).map_err(error)?;
+        let lists = texts(versions).and_then(|versions| Ok((versions, texts(then)?)));
+        let (versions, then) = lists.map_err(error)?;
+        let seed = u64::from(self.seed);
         self.deployment
-            .add(name, spec, &versions, then, u64::from(self.seed));
-        Ok(())
+            .add(name, read(policy).map_err(error)?, &versions, &then, seed)
+            .map_err(error)
     }
 
     /// Routes a request of `caller`: `{version, key, id, headers, cookies, parameters}`.
@@ -73,16 +67,16 @@ impl Policy {
             key: field(caller, "key").as_string(),
             id: field(caller, "id").as_string().unwrap_or_default(),
             headers: map(&field(caller, "headers"), true),
-            // A page does not know its own address.
-            client: None,
             cookies: map(&field(caller, "cookies"), false),
             parameters: map(&field(caller, "parameters"), false),
+            // A page does not know its own.
+            address: None,
         };
         let begun = self
             .deployment
             .begin(model, &caller, time(deadline), time(now));
         Ok(Pending {
-            request: begun.map_err(told)?,
+            request: begun.map_err(|unknown| error(unknown.to_string()))?,
         })
     }
 
@@ -116,10 +110,8 @@ impl Policy {
         outputs: &JsValue,
         now: f64,
     ) -> Option<String> {
-        let judged = match self.deployment.guards(&pending.request) {
-            None => Ok(()),
-            Some(guards) => tensors(outputs).and_then(|outputs| check(guards, &outputs)),
-        };
+        let outputs = tensors(outputs);
+        let judged = outputs.and_then(|outputs| self.judge(&pending.request, &outputs));
         let now = time(now);
         match judged {
             Ok(()) => self.deployment.answered(&mut pending.request, now),
@@ -141,6 +133,25 @@ impl Policy {
     }
 }
 
+impl Policy {
+    fn judge(&self, request: &Request, outputs: &[Tensor]) -> Result<(), String> {
+        if self.deployment.guards(request).is_none() {
+            return Ok(());
+        }
+        let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
+        let values: Vec<Vec<f64>> = numbers.collect();
+        let outputs = outputs.iter().zip(&values);
+        let numbers: Vec<Numbers<'_>> = outputs
+            .map(|(output, values)| Numbers {
+                name: &output.name,
+                shape: &output.shape,
+                values,
+            })
+            .collect();
+        self.deployment.guard(request, &numbers)
+    }
+}
+
 #[wasm_bindgen]
 impl Pending {
     /// Why the first attempt failed, in one of the policy's words.
@@ -148,6 +159,13 @@ impl Pending {
         let reason = self.request.reason();
         reason.map(|trigger| trigger.word().to_owned())
     }
+}
+
+fn read(policy: &str) -> Result<ModelSpec, String> {
+    let mut json = serde_json::Deserializer::from_str(policy);
+    let spec = ModelSpec::read(&mut json).map_err(|error| error.to_string())?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(spec)
 }
 
 fn time(milliseconds: f64) -> Duration {
@@ -169,31 +187,6 @@ fn map(object: &JsValue, lower: bool) -> BTreeMap<String, String> {
     };
     let entries = Object::entries(object);
     entries.iter().filter_map(pair).collect()
-}
-
-fn read(policy: &str) -> Result<ModelSpec, String> {
-    let mut json = serde_json::Deserializer::from_str(policy);
-    let spec = ModelSpec::read(&mut json).map_err(|error| error.to_string())?;
-    json.end().map_err(|error| error.to_string())?;
-    Ok(spec)
-}
-
-fn check(guards: &Guards, outputs: &[Tensor]) -> Result<(), String> {
-    let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
-    let values: Vec<Vec<f64>> = numbers.collect();
-    let outputs = outputs.iter().zip(&values);
-    let numbers: Vec<Numbers<'_>> = outputs
-        .map(|(output, values)| Numbers {
-            name: &output.name,
-            shape: &output.shape,
-            values,
-        })
-        .collect();
-    guards.check(&numbers)
-}
-
-fn told(reason: impl std::fmt::Display) -> JsError {
-    JsError::new(&reason.to_string())
 }
 
 fn error(reason: String) -> JsError {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use modelet_artifact::{Facts, Metadata, embed, inspect, sha256_hex};
+use modelet_compiler::{Compiler, Config};
 use modelet_protocol::{GoldenCase, TensorSpec};
-use modelet_runtime::{Config, Engine};
 
 use crate::check::check;
 use crate::seal::seal;
@@ -82,7 +82,7 @@ impl fmt::Display for Stage {
 /// cannot be used; nothing is returned that has not answered an inference.
 pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) -> Result<Built> {
     let mut clock = Clock::new(progress);
-    let host = Engine::new(&Config {
+    let host = Compiler::new(&Config {
         cache: options.cache.clone(),
         max_instances: 1,
         ..Config::default()

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use modelet_runtime::{Config, Engine, Limits};
+use modelet_compiler::{Compiler, Config};
+use modelet_runtime::Limits;
 
 use crate::build::Options;
 
 /// Loads `component` as a server would and runs the examples, or zeros where there are none.
-pub fn check(host: &Engine, component: &[u8], options: &Options) -> Result<()> {
+pub fn check(host: &Compiler, component: &[u8], options: &Options) -> Result<()> {
     let limits = Limits {
         memory_bytes: Config::default().max_memory_bytes,
         reuse: false,

@@ -1,8 +1,9 @@
 //! The engine as a template: compiled once, given a model, and frozen with it.
 
 use anyhow::{Context as _, Result, anyhow};
+use modelet_compiler::{Compiled, Compiler};
 use modelet_protocol::{Signature, TensorSpec};
-use modelet_runtime::{Compiled, Engine, contract};
+use modelet_runtime::contract;
 use wasmtime::component::{ComponentExportIndex, ComponentType, Instance, Lift, WasmList};
 use wasmtime::{Store, WasmBacktrace};
 
@@ -37,7 +38,7 @@ pub struct Loaded {
 
 impl Template {
     /// Takes seconds when the host's cache does not know the engine.
-    pub fn compile(host: &Engine) -> Result<Template> {
+    pub fn compile(host: &Compiler) -> Result<Template> {
         let compiled = host.compile(ENGINE)?;
         Ok(Template { compiled })
     }

@@ -1,14 +1,14 @@
-//! Who is asked, request by request, where one host does all the asking itself.
+//! Who is asked, request by request, in a host that has no more state than this.
 //!
-//! A version is somewhere: in a page, at a server, beside a gateway. That is the host's concern; here it
-//! is a name and a number, asked one after the other until one answers.
+//! A version is somewhere: in a page, on a device, at a server. That is the host's concern; here it is a
+//! name and a number, asked one after the other until one answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::breaker::Breaker;
 use crate::fallback::{Target, Trigger};
-use crate::guard::Guards;
+use crate::guard::{Guards, Numbers};
 use crate::names::{ModelName, Version, Which};
 use crate::routing::{self, Sticky, hash};
 use crate::spec::ModelSpec;
@@ -17,10 +17,7 @@ use crate::versions;
 /// How long a version is passed over that could not be loaded or reached.
 const AWAY: Duration = Duration::from_secs(5);
 
-/// For one attempt, where `model.toml` has no timeout.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The models of one host. Times are durations since a beginning that stays the same.
+/// The models of such a host. Times are durations since a beginning that stays the same.
 #[derive(Default)]
 pub struct Deployment {
     models: BTreeMap<ModelName, Model>,
@@ -43,14 +40,23 @@ pub struct Caller {
     pub version: Option<String>,
     /// What keeps the caller with a version, whatever `traffic.sticky` names.
     pub key: Option<String>,
-    /// The caller's address, where it is known.
-    pub client: Option<String>,
     /// Different for each request: the key where there is no other.
     pub id: String,
     /// By name in lower case.
     pub headers: BTreeMap<String, String>,
     pub cookies: BTreeMap<String, String>,
     pub parameters: BTreeMap<String, String>,
+    /// The address that it came from, where the host knows one.
+    pub address: Option<String>,
+}
+
+/// A name that stands for nothing here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    #[error("there is no model `{0}`")]
+    Model(String),
+    #[error("model `{model}` has no version `{version}`")]
+    Version { model: String, version: String },
 }
 
 /// A request on its way from one version to the next.
@@ -79,43 +85,48 @@ pub enum Step {
     End,
 }
 
-/// What a caller names and nobody has.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unknown {
-    #[error("there is no model `{0}`")]
-    Model(String),
-    #[error("model `{model}` has no version `{version}`")]
-    Version { model: ModelName, version: String },
-}
-
 impl Deployment {
     /// Adds a model. `then` names others that are asked when its own chain of versions and models is at
     /// its end, before any static answer. `seed` spreads the breakers of many hosts out.
     pub fn add(
         &mut self,
-        name: ModelName,
+        name: &str,
         mut spec: ModelSpec,
-        versions: &[Version],
-        then: Vec<ModelName>,
+        versions: &[String],
+        then: &[String],
         seed: u64,
-    ) {
+    ) -> Result<(), String> {
+        let name: ModelName = name.parse().map_err(told)?;
         let chain = &mut spec.fallback.chain;
         let is_static = |target: &Target| matches!(target, Target::Static(_));
         let end = chain.iter().position(is_static).unwrap_or(chain.len());
-        let others = then.into_iter().map(|name| Target::Model {
-            name,
-            version: None,
+        let others = then.iter().map(|name| {
+            let name = name.parse().map_err(told)?;
+            Ok(Target::Model {
+                name,
+                version: None,
+            })
         });
-        chain.splice(end..end, others);
+        chain.splice(end..end, others.collect::<Result<Vec<_>, String>>()?);
+        let numbers = versions.iter().map(|version| version.parse());
+        let numbers: Vec<Version> = numbers.collect::<Result<_, _>>().map_err(told)?;
+        self.insert(name, spec, numbers, seed);
+        Ok(())
+    }
+
+    /// Adds a model in these versions, those of them that its spec serves.
+    pub fn insert(&mut self, name: ModelName, spec: ModelSpec, versions: Vec<Version>, seed: u64) {
         let candidate = |version: Version| {
-            let limits = spec.breaker.clone();
             let seed = breaker_seed(&name, version, seed);
             Candidate {
-                breaker: limits.map(|limits| Breaker::new(limits, seed)),
+                breaker: spec
+                    .breaker
+                    .clone()
+                    .map(|limits| Breaker::new(limits, seed)),
                 away_until: Duration::ZERO,
             }
         };
-        let versions = versions::served(&spec.versions, versions.iter().copied())
+        let versions = versions::served(&spec.versions, versions)
             .into_iter()
             .map(|version| (version, candidate(version)))
             .collect();
@@ -139,7 +150,7 @@ impl Deployment {
     pub fn resolve(&self, model: &str, version: Option<&str>) -> Result<Option<Version>, Unknown> {
         let (name, model) = self.model(model)?;
         match version {
-            Some(version) => model.named(&name, version).map(Some),
+            Some(version) => model.known(&name, version).map(Some),
             None => Ok(versions::default(
                 &model.spec.versions,
                 model.versions.keys().copied(),
@@ -165,7 +176,7 @@ impl Deployment {
     ) -> Result<Request, Unknown> {
         let (name, model) = self.model(model)?;
         let first = match &caller.version {
-            Some(version) => Ok(model.named(&name, version)?),
+            Some(version) => Ok(model.known(&name, version)?),
             None => model.route(caller, now),
         };
         Ok(Request {
@@ -217,6 +228,12 @@ impl Deployment {
         let (model, _) = request.asking.as_ref()?;
         let guards = &self.models.get(model)?.spec.guards;
         (!guards.is_empty()).then_some(guards)
+    }
+
+    /// Why these outputs may not be given.
+    pub fn guard(&self, request: &Request, outputs: &[Numbers<'_>]) -> Result<(), String> {
+        let guards = self.guards(request);
+        guards.map_or(Ok(()), |guards| guards.check(outputs))
     }
 
     /// The version that was asked has answered.
@@ -271,7 +288,7 @@ impl Deployment {
         }
         let left = request.deadline.saturating_sub(now);
         let spec = &self.models.get(&request.model)?.spec;
-        // The remotes of a `model.toml` are the server's, and not for its pages or for gateways to ask.
+        // The remotes of a `model.toml` are the server's, whose pages may not ask them.
         let mut plan = spec.fallback.plan(&spec.labels, request.first.ok(), true);
         let mut target = None;
         for trigger in &request.triggers {
@@ -298,7 +315,8 @@ impl Deployment {
                 versions::default(&model.spec.versions, model.ready(now)).ok_or(Trigger::Load)?
             }
         };
-        let limit = model.spec.limits.timeout.unwrap_or(TIMEOUT);
+        let left = request.deadline.saturating_sub(now);
+        let timeout = model.spec.limits.timeout;
         let candidate = model.versions.get_mut(&version).ok_or(Trigger::Load)?;
         if let Some(breaker) = &mut candidate.breaker
             && !breaker.begin(now)
@@ -309,17 +327,12 @@ impl Deployment {
         Ok(Step::Ask {
             model: name.clone(),
             version,
-            timeout: limit.min(request.deadline.saturating_sub(now)),
+            timeout: timeout.map_or(left, |timeout| timeout.min(left)),
         })
     }
 }
 
 impl Request {
-    /// Who is asked at this moment.
-    pub fn asking(&self) -> Option<&(ModelName, Version)> {
-        self.asking.as_ref()
-    }
-
     /// Why nobody was asked at first.
     pub fn kept_away(&self) -> Option<Trigger> {
         self.first.err()
@@ -339,15 +352,17 @@ impl Model {
             .filter_map(move |(version, candidate)| ready(candidate).then_some(*version))
     }
 
-    fn named(&self, model: &ModelName, text: &str) -> Result<Version, Unknown> {
+    fn known(&self, name: &ModelName, text: &str) -> Result<Version, Unknown> {
+        self.named(text).ok_or_else(|| Unknown::Version {
+            model: name.to_string(),
+            version: text.to_owned(),
+        })
+    }
+
+    fn named(&self, text: &str) -> Option<Version> {
         let labelled = self.spec.labels.get(text).copied();
         let version = labelled.or_else(|| text.parse().ok());
-        version
-            .filter(|version| self.versions.contains_key(version))
-            .ok_or_else(|| Unknown::Version {
-                model: model.clone(),
-                version: text.to_owned(),
-            })
+        version.filter(|version| self.versions.contains_key(version))
     }
 
     fn route(&self, caller: &Caller, now: Duration) -> Result<Version, Trigger> {
@@ -377,7 +392,7 @@ impl Model {
             Sticky::Header(name) => caller.headers.get(name),
             Sticky::Cookie(name) => caller.cookies.get(name),
             Sticky::Parameter(name) => caller.parameters.get(name),
-            Sticky::Client => caller.client.as_ref(),
+            Sticky::Client => caller.address.as_ref(),
         });
         caller.key.as_ref().or(named).unwrap_or(&caller.id)
     }
@@ -388,32 +403,35 @@ pub fn breaker_seed(model: &ModelName, version: Version, seed: u64) -> u64 {
     hash("breaker", format!("{model}/{version}/{seed}").as_bytes())
 }
 
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::Numbers;
 
     const NOW: Duration = Duration::from_secs(1);
     const DEADLINE: Duration = Duration::from_secs(100);
 
-    fn name(text: &str) -> ModelName {
-        text.parse().unwrap()
-    }
-
     /// A model on this device in two versions, and the same at a server.
     fn deployment(model_toml: &str) -> Deployment {
         let mut deployment = Deployment::default();
-        let spec = ModelSpec::parse(model_toml).unwrap();
-        let versions = [1, 2].map(|number| Version::try_from(number).unwrap());
-        deployment.add(name("digits"), spec, &versions, vec![name("server")], 7);
-        let first = &versions[..1];
-        deployment.add(
-            name("server"),
-            ModelSpec::default(),
-            first,
-            vec![name("digits")],
-            7,
-        );
+        let texts = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|&text| text.to_owned())
+                .collect::<Vec<_>>()
+        };
+        let spec = |model_toml| ModelSpec::parse(model_toml).unwrap();
+        let versions = texts(&["1", "2"]);
+        let server = texts(&["server"]);
+        deployment
+            .add("digits", spec(model_toml), &versions, &server, 7)
+            .unwrap();
+        deployment
+            .add("server", spec(""), &texts(&["1"]), &texts(&["digits"]), 7)
+            .unwrap();
         deployment
     }
 
@@ -531,27 +549,27 @@ mod tests {
         let mut deployment = deployment("guards.finite = true");
         let mut request = begin(&deployment, "digits");
         deployment.step(&mut request, NOW);
-        let guards = deployment.guards(&request).unwrap();
-        let check = |value: f64| {
-            guards.check(&[Numbers {
+        let guard = |value: f64| {
+            let output = Numbers {
                 name: "y",
                 shape: &[1],
                 values: &[value],
-            }])
+            };
+            deployment.guard(&request, &[output])
         };
-        assert!(check(1.0).is_ok());
-        assert!(check(f64::NAN).is_err());
+        assert!(guard(1.0).is_ok());
+        assert!(guard(f64::NAN).is_err());
     }
 
     #[test]
     fn a_breaker_that_somebody_else_remembers_is_taken_over() {
         let mut deployment = deployment("breaker.consecutive = 1\nversions.default = 2");
-        let (digits, version) = (name("digits"), Version::try_from(2).unwrap());
+        let digits: ModelName = "digits".parse().unwrap();
         let limits = deployment.spec(&digits).unwrap().breaker.clone().unwrap();
         let mut breaker = Breaker::new(limits, 7);
         breaker.begin(NOW);
         breaker.end(NOW, true);
-        deployment.restore(&digits, version, breaker);
+        deployment.restore(&digits, Version::try_from(2).unwrap(), breaker);
         assert_eq!(begin(&deployment, "digits").first, Err(Trigger::Breaker));
     }
 }

@@ -1,5 +1,6 @@
 //! `model.toml`: what was typed, and what it means.
 
+mod cache;
 mod ensemble;
 mod protection;
 mod traffic;
@@ -18,6 +19,8 @@ use crate::names::{Labels, Version};
 use crate::rollout::strategy::{self, Strategy};
 use crate::routing::Traffic;
 use crate::{breaker, units};
+
+pub use cache::Cache;
 
 /// WebAssembly addresses this much.
 const MEMORY_LIMIT_BYTES: u64 = 4 << 30;
@@ -41,6 +44,8 @@ pub struct ModelSpec {
     pub limits: Limits,
     /// Keep an instance between requests instead of starting a fresh one for each.
     pub reuse: bool,
+    /// `None`: every request is computed.
+    pub cache: Option<Cache>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +102,7 @@ struct Typed {
     ensemble: Option<ensemble::Typed>,
     limits: TypedLimits,
     instances: TypedInstances,
+    cache: Option<cache::Typed>,
 }
 
 #[derive(Default, Deserialize)]
@@ -159,6 +165,7 @@ impl ModelSpec {
             labels,
             limits: limits(typed.limits, &mut errors),
             reuse: typed.instances.reuse,
+            cache: typed.cache.map(|typed| cache::read(typed, &mut errors)),
         };
         if errors.is_empty() {
             Ok(spec)
@@ -268,7 +275,8 @@ mod tests {
     fn every_key_is_read() {
         let spec = ModelSpec::parse(
             "[versions]\nserve = [1, 3]\ndefault = 3\n[limits]\nmemory = \"512MiB\"\n\
-             timeout = \"30s\"\nconcurrency = 4\nqueue = 0\n[instances]\nreuse = true",
+             timeout = \"30s\"\nconcurrency = 4\nqueue = 0\n[instances]\nreuse = true\n\
+             [cache]\nsize = \"1MiB\"\nttl = \"10m\"",
         );
         let version = |number| Version::try_from(number).unwrap();
         let expected = ModelSpec {
@@ -283,6 +291,10 @@ mod tests {
                 queue: Some(0),
             },
             reuse: true,
+            cache: Some(Cache {
+                size_bytes: 1 << 20,
+                ttl: Some(Duration::from_secs(600)),
+            }),
             ..ModelSpec::default()
         };
         assert_eq!(spec, Ok(expected));

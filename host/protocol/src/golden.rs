@@ -124,4 +124,12 @@ mod tests {
         assert!(error.contains("case `one`: `a` has either data"), "{error}");
         assert!(parse(b"[]").unwrap_err().starts_with("not a golden file"));
     }
+    #[test]
+    fn what_the_readme_shows_is_right() {
+        let readme = include_str!("../../../README.md");
+        let mut blocks = readme.split("```json\n").skip(1);
+        let shown = blocks.find(|block| block.starts_with("{\"cases\""));
+        let (shown, _) = shown.unwrap().split_once("```").unwrap();
+        assert_eq!(parse(shown.as_bytes()).unwrap().len(), 1);
+    }
 }

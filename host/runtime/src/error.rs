@@ -1,5 +1,7 @@
 //! What can go wrong, told apart by who is to blame and what a caller may do about it.
 
+use crate::precompiled::Refused;
+
 /// Why an artifact cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -13,6 +15,8 @@ pub enum LoadError {
     Signature,
     #[error("{0}")]
     Cache(String),
+    #[error(transparent)]
+    Precompiled(#[from] Refused),
 }
 
 /// Why a call gave no answer. Only the first is the caller's doing.

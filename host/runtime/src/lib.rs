@@ -1,7 +1,7 @@
-//! Compiles modelets once and calls them in fresh instances, in microseconds.
+//! Calls modelets in fresh instances, in microseconds.
 //!
-//! Absences: no tokio, no HTTP, no policy. Calls block their thread; whoever calls from an async
-//! runtime does so on a thread that may block.
+//! Absences: no compiler, no tokio, no HTTP, no policy. Calls block their thread; whoever calls from an
+//! async runtime does so on a thread that may block.
 
 #![cfg_attr(
     test,
@@ -9,16 +9,17 @@
 )]
 
 mod bindings;
-mod cache;
-mod compile;
 pub mod contract;
 mod engine;
 mod error;
 mod instance;
 mod modelet;
-mod parts;
+pub mod precompiled;
+mod target;
 
-pub use compile::Compiled;
-pub use engine::{Config, Engine};
+pub use engine::Engine;
 pub use error::{InferError, LoadError};
+pub use instance::Memory;
 pub use modelet::{Limits, Modelet};
+pub use precompiled::Precompiled;
+pub use target::Target;

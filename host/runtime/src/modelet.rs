@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use modelet_artifact::Facts;
 use modelet_protocol::Tensor;
+use wasmtime::component::{Component, Linker};
 
 use crate::bindings::ModeletPre;
-use crate::compile::Compiled;
 use crate::instance::{Instance, Memory, load_error, start_error};
 use crate::{InferError, LoadError};
 
@@ -38,14 +38,14 @@ struct Shared {
 impl Modelet {
     /// Starts one instance, so that limits which do not fit and a signature that lies show now
     /// and not at the first request.
-    pub(crate) fn new(
-        compiled: &Compiled,
+    pub fn new(
+        linker: &Linker<Memory>,
+        component: &Component,
         facts: Facts,
         limits: Limits,
     ) -> Result<Modelet, LoadError> {
-        let pre = compiled
-            .linker::<Memory>()
-            .and_then(|linker| linker.instantiate_pre(&compiled.frame))
+        let pre = linker
+            .instantiate_pre(component)
             .and_then(ModeletPre::new)
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
         let described = Instance::new(&pre, limits.memory_bytes)

@@ -2,6 +2,7 @@
 
 mod ensembles;
 mod file;
+mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,16 +10,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use modelet_compiler::Compiler;
 use modelet_policy::fallback::Target;
 use modelet_policy::names::{InvalidName, ModelName, Version};
 use modelet_policy::spec::ModelSpec;
 use modelet_policy::versions;
-use modelet_runtime::{Engine, Limits, Modelet};
-use modelet_store::{ArtifactFile, ModelEntry, Problem, Repository, Stamp, StoreError};
+use modelet_runtime::{Limits, Modelet};
+use modelet_store::{
+    ArtifactFile, Digest, ModelEntry, Problem, Repository, Stamp, StoreError, verify,
+};
 use tokio::sync::watch;
 
 use crate::attempt::admission::Admission;
 use crate::attempt::breaker::Breaker;
+use crate::attempt::cache::Cache;
 use crate::attempt::pace::Pace;
 use crate::attempt::remote::Remotes;
 use crate::attempt::static_outputs;
@@ -39,7 +44,7 @@ pub struct App {
     pub(crate) remotes: Remotes,
     /// Held by who looks at a `model.toml` to replace it.
     pub(crate) writing_specs: tokio::sync::Mutex<()>,
-    engine: Engine,
+    compiler: Compiler,
     repositories: Vec<Repository>,
     files: Vec<File>,
     /// What the latest look at the sources found wrong, so that only news are logged.
@@ -78,14 +83,21 @@ type Loaded = BTreeMap<(ModelName, Version), Source>;
 #[derive(Clone, PartialEq)]
 struct Source {
     stamp: Stamp,
+    /// Where signatures are asked for.
+    signature: Option<Stamp>,
     limits: modelet_policy::spec::Limits,
     reuse: bool,
     breaker: Option<modelet_policy::breaker::Limits>,
+    cache: Option<modelet_policy::spec::Cache>,
 }
 
 impl App {
     /// `paths` are repositories and single modelet files. Nothing is loaded yet.
-    pub fn new(engine: Engine, config: Config, paths: &[PathBuf]) -> Result<Arc<App>, StartError> {
+    pub fn new(
+        compiler: Compiler,
+        config: Config,
+        paths: &[PathBuf],
+    ) -> Result<Arc<App>, StartError> {
         let mut repositories = Vec::new();
         let mut files = Vec::new();
         for path in paths {
@@ -106,7 +118,7 @@ impl App {
             remotes: Remotes::default(),
             writing_specs: tokio::sync::Mutex::default(),
             config,
-            engine,
+            compiler,
             repositories,
             files,
             problems: Mutex::default(),
@@ -252,6 +264,7 @@ impl App {
                 }),
             }
         }
+        problems.extend(references::dangling(&wanted));
         self.tell(problems);
         Ok(wanted)
     }
@@ -260,7 +273,7 @@ impl App {
         let mut known = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         for problem in problems.iter().filter(|problem| !known.contains(problem)) {
             let (path, reason) = (problem.path.display(), &problem.reason);
-            tracing::warn!(%path, reason, "not served");
+            tracing::warn!(%path, reason, "a problem in the repository");
         }
         *known = problems;
     }
@@ -311,9 +324,11 @@ impl App {
             let key = (name.clone(), version);
             let from = Source {
                 stamp: artifact.stamp,
+                signature: artifact.signature.filter(|_| self.asks_for_signatures()),
                 limits: spec.limits.clone(),
                 reuse: spec.reuse,
                 breaker: spec.breaker.clone(),
+                cache: spec.cache.clone(),
             };
             if unloaded || loaded.get(&key) == Some(&from) {
                 continue;
@@ -370,6 +385,7 @@ impl App {
                     admission: Arc::new(Admission::new(concurrency, queue)),
                     breaker: Breaker::new(spec.breaker.clone(), &format!("{name}/{version}")),
                     pace: Pace::default(),
+                    cache: spec.cache.as_ref().map(Cache::new),
                     timeout: spec.limits.timeout,
                     readiness: Readiness::default(),
                     times: Mutex::default(),
@@ -402,10 +418,32 @@ impl App {
             reuse: spec.reuse,
         };
         let bytes = artifact.read().map_err(|error| error.to_string())?;
+        self.check_signature(artifact, &bytes)?;
         // A file that the compiler stumbles over must not keep the models after it from loading.
-        catch_unwind(AssertUnwindSafe(|| self.engine.load(&bytes, limits)))
+        catch_unwind(AssertUnwindSafe(|| self.compiler.load(&bytes, limits)))
             .map_err(|_| "the compiler failed on it".to_owned())?
             .map_err(|error| error.to_string())
+    }
+
+    fn asks_for_signatures(&self) -> bool {
+        !self.config.trusted.is_empty()
+    }
+
+    /// Of these very bytes: what is loaded is what was checked.
+    fn check_signature(&self, artifact: &ArtifactFile, bytes: &[u8]) -> Result<(), String> {
+        if !self.asks_for_signatures() {
+            return Ok(());
+        }
+        let signature = artifact
+            .read_signature()
+            .map_err(|error| error.to_string())?;
+        verify(
+            signature.as_deref(),
+            &Digest::of(bytes),
+            &self.config.trusted,
+        )
+        .map(drop)
+        .map_err(|error| format!("signatures are required, and {error}"))
     }
 
     fn ready_before(&self, name: &ModelName, version: Version) -> Option<Arc<Ready>> {

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod breaker;
+pub mod cache;
 pub mod ensemble;
 pub mod hedge;
 pub mod pace;
@@ -89,6 +90,15 @@ struct Called {
     members: Vec<Arc<Ready>>,
 }
 
+impl Called {
+    fn alone(outputs: Vec<Tensor>) -> Called {
+        Called {
+            outputs,
+            members: Vec::new(),
+        }
+    }
+}
+
 async fn call(
     app: &App,
     ready: &Arc<Ready>,
@@ -102,6 +112,14 @@ async fn call(
     let rows = rows(signature, &inputs);
 
     let start = Instant::now();
+    let cached = ready.cache.as_ref();
+    let cached = cached.map(|cache| (cache, cache::key(&inputs, outputs)));
+    if let Some((cache, key)) = &cached
+        && let Some(outputs) = cache.get(key, app.now())
+    {
+        ready.statistics.cache_hit.add(start.elapsed());
+        return Ok(Called::alone(outputs));
+    }
     let deadline = ready.timeout.map_or(request.deadline, |timeout| {
         request.deadline.min(start + timeout)
     });
@@ -134,10 +152,12 @@ async fn call(
         None => run_elsewhere(ready, modelet, inputs, outputs, deadline, held).await?,
     };
     record(ready, &outputs, rows, time);
-    Ok(Called {
-        outputs: outputs?,
-        members: Vec::new(),
-    })
+    let outputs = outputs?;
+    if let Some((cache, key)) = cached {
+        cache.keep(key, outputs.clone(), app.now());
+        ready.statistics.cache_miss.add(start.elapsed());
+    }
+    Ok(Called::alone(outputs))
 }
 
 type Ran = (Result<Vec<Tensor>, InferError>, Duration);

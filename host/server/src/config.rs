@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use modelet_store::PublicKey;
+
 /// Limits and intervals, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// How often the repository is looked at.
     pub poll_interval: Duration,
+    /// How often an object store is looked at.
+    pub store_poll_interval: Duration,
+    /// Where there are any, only what one of them has signed is served.
+    pub trusted: Vec<PublicKey>,
     /// The largest request body after decompression, in bytes.
     pub body_bytes: usize,
     /// From a connection's beginning to the end of the request's headers.
@@ -47,6 +53,8 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             poll_interval: Duration::from_secs(1),
+            store_poll_interval: Duration::from_secs(10),
+            trusted: Vec::new(),
             body_bytes: 64 << 20,
             header_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(60),

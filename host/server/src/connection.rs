@@ -3,10 +3,11 @@
 mod beginning;
 mod log;
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -29,54 +30,56 @@ pub async fn run(
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let admin = admin.map(|listener| {
-        let serve = axum::serve(listener, admin::router(app.clone()));
-        tokio::spawn(serve.with_graceful_shutdown(app.drained()).into_future())
-    });
     let (grpc, health) = grpc::router(app.clone());
     let health = Arc::new(health);
     health.report(false).await;
     let keeping_up = tokio::spawn(keep_up(app.clone(), health.clone()));
-    let router = rest::router(app.clone())
-        .merge(grpc)
-        .layer(axum::middleware::from_fn(log::log));
-    let service = TowerToHyperService::new(router);
-    let builder = builder(&app);
     let graceful = GracefulShutdown::new();
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => {
-                    let stream = begin(stream, app.config.header_timeout);
-                    let (service, peer) = (service.clone(), Peer(address.ip()));
-                    let service = service_fn(move |mut request| {
-                        request.extensions_mut().insert(peer);
-                        service.call(request)
-                    });
-                    serve(stream, &builder, service, &graceful);
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: those in use come back.
-                    tracing::warn!(%error, "a connection was not accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-            () = &mut shutdown => break,
+    let router = rest::router(app.clone()).merge(grpc);
+    let serving = accept(listener, router, &app, &graceful);
+    let steering = async {
+        match admin {
+            Some(listener) => accept(listener, admin::router(app.clone()), &app, &graceful).await,
+            None => std::future::pending().await,
         }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = steering => {}
+        () = shutdown => {}
     }
-    drop(listener);
     app.drain();
     keeping_up.abort();
-    if let Some(admin) = admin {
-        admin.abort();
-    }
     health.close().await;
     if tokio::time::timeout(app.config.drain_timeout, graceful.shutdown())
         .await
         .is_err()
     {
         tracing::warn!("connections were cut off that did not end in time");
+    }
+}
+
+/// Takes connections for ever.
+async fn accept(listener: TcpListener, router: Router, app: &App, graceful: &GracefulShutdown) {
+    let service = TowerToHyperService::new(router.layer(axum::middleware::from_fn(log::log)));
+    let builder = builder(app);
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let stream = begin(stream, app.config.header_timeout);
+                let (service, peer) = (service.clone(), Peer(address.ip()));
+                let service = service_fn(move |mut request| {
+                    request.extensions_mut().insert(peer);
+                    service.call(request)
+                });
+                serve(stream, &builder, service, graceful);
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: those in use come back.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
     }
 }
 

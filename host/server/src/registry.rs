@@ -19,6 +19,7 @@ use modelet_runtime::Modelet;
 
 use crate::attempt::admission::Admission;
 use crate::attempt::breaker::Breaker;
+use crate::attempt::cache::Cache;
 use crate::attempt::ensemble::Ensemble;
 use crate::attempt::pace::Pace;
 use crate::rollouts::live::Live;
@@ -34,6 +35,7 @@ pub struct Ready {
     pub admission: Arc<Admission>,
     pub breaker: Breaker,
     pub pace: Pace,
+    pub cache: Option<Cache>,
     pub timeout: Option<Duration>,
     pub readiness: Readiness,
     /// Of its calls, where they are hedged.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderValue;
 use modelet_policy::fallback::Trigger;
 use modelet_policy::names::{ModelName, Version};
 use modelet_protocol::{InvalidInput, Tensor};
@@ -15,7 +16,7 @@ use crate::app::App;
 use crate::attempt::admission::Refused;
 use crate::attempt::hedge::{self, Raced};
 use crate::attempt::keep;
-use crate::attempt::tries::Tries;
+use crate::attempt::tries::{Tries, Whom};
 use crate::registry::{Ready, ResolveError};
 use crate::rollouts::mirror::Mirrored;
 use crate::route::Route;
@@ -65,6 +66,8 @@ pub enum Failure {
     /// The bytes of the request are not what they should be.
     #[error("{0}")]
     Malformed(String),
+    #[error("the body is encoded as {0:?}; gzip, deflate and none are read")]
+    Encoding(HeaderValue),
     #[error("{0}")]
     Unsupported(String),
     #[error("the request has more than {limit_bytes} bytes")]
@@ -116,6 +119,7 @@ impl Failure {
             | Failure::Invalid(_)
             | Failure::Infer(InferError::InvalidInput(_))
             | Failure::Malformed(_)
+            | Failure::Encoding(_)
             | Failure::Unsupported(_)
             | Failure::TooLarge { .. }
             | Failure::State(_)
@@ -175,7 +179,9 @@ async fn answer(app: &Arc<App>, route: Route, mut request: Request) -> Result<An
 
     let start = Instant::now();
     let Raced { own, other } = match first {
-        Ok(ready) if is_last => Raced::alone(tries.version(ready, &mut request, true).await),
+        Ok(ready) if is_last => {
+            Raced::alone(tries.ask(Whom::First(ready), &mut request, true).await)
+        }
         Ok(ready) => hedge::race(&tries, ready, &mut plan, &mut request).await,
         Err(failure) => Raced::alone(Err(failure)),
     };
@@ -214,7 +220,7 @@ async fn answer(app: &Arc<App>, route: Route, mut request: Request) -> Result<An
     let mut trigger = first_reason;
     while let Some(target) = plan.next(trigger, tries.left(&request)) {
         let is_last = !plan.has_more();
-        match tries.target(target, &mut request, is_last).await {
+        match tries.ask(Whom::Next(target), &mut request, is_last).await {
             Ok(answer) => return fallback(answer, first_reason),
             // A request that does not suit another model is no reason to give up on it.
             Err(other) => {

@@ -41,6 +41,7 @@ impl Failure {
             }
             Failure::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, Code::Unimplemented),
             Failure::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Failure::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
             Failure::SlowBody => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Failure::Refused(Refused::QueueFull)
             | Failure::BreakerOpen { .. }
@@ -221,6 +222,11 @@ mod tests {
                 Failure::TooLarge { limit_bytes: 1 },
                 413,
                 Code::ResourceExhausted,
+            ),
+            (
+                Failure::Encoding(HeaderValue::from_static("br")),
+                415,
+                Code::InvalidArgument,
             ),
             (Failure::SlowBody, 408, Code::DeadlineExceeded),
             (Failure::Refused(Refused::QueueFull), 503, Code::Unavailable),

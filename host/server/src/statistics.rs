@@ -78,6 +78,10 @@ pub struct Statistics {
     pub compute_input: Tally,
     pub compute_infer: Tally,
     pub compute_output: Tally,
+    /// Answered with what was kept; the time is that of looking.
+    pub cache_hit: Tally,
+    /// Computed because nothing was kept; the time is that of computing too.
+    pub cache_miss: Tally,
     /// Rows: a request with a batch of eight counts eight.
     pub inferences: AtomicU64,
     pub executions: AtomicU64,
@@ -104,7 +108,6 @@ impl Statistics {
 
     /// The entry of the statistics extension.
     pub fn json(&self, model: &str, version: &str) -> Value {
-        let none = Tally::default();
         json!({
             "name": model,
             "version": version,
@@ -118,8 +121,8 @@ impl Statistics {
                 "compute_input": self.compute_input.json(),
                 "compute_infer": self.compute_infer.json(),
                 "compute_output": self.compute_output.json(),
-                "cache_hit": none.json(),
-                "cache_miss": none.json(),
+                "cache_hit": self.cache_hit.json(),
+                "cache_miss": self.cache_miss.json(),
             },
             "response_stats": {},
             "batch_stats": [],

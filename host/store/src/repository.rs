@@ -9,13 +9,19 @@ use std::path::{Path, PathBuf};
 use modelet_policy::names::{ModelName, Version};
 use modelet_policy::spec::ModelSpec;
 
+use crate::file;
+use crate::signature::{SIGNATURE_ENDING, SIGNATURE_LIMIT_BYTES};
+
 /// The file of a version.
 pub const ARTIFACT: &str = "model.wasm";
 
-const SPEC: &str = "model.toml";
+pub(crate) const SPEC: &str = "model.toml";
+
+/// The file in a replica's root that says what it is a replica of.
+pub(crate) const ORIGIN: &str = ".origin";
 
 /// Nothing that WebAssembly can address is larger.
-const ARTIFACT_LIMIT_BYTES: u64 = 4 << 30;
+pub(crate) const ARTIFACT_LIMIT_BYTES: u64 = 4 << 30;
 
 /// A directory of models.
 #[derive(Clone, Debug)]
@@ -44,6 +50,8 @@ pub struct ModelEntry {
 pub struct ArtifactFile {
     pub path: PathBuf,
     pub stamp: Stamp,
+    /// Of the signature beside it, where there is one.
+    pub signature: Option<Stamp>,
 }
 
 /// Changes whenever a file is written or replaced.
@@ -70,6 +78,8 @@ pub enum StoreError {
     Write { path: PathBuf, source: io::Error },
     #[error("{path} has {bytes} bytes, more than WebAssembly can address")]
     TooLarge { path: PathBuf, bytes: u64 },
+    #[error("this repository follows {origin}; write there with `modelet push --spec`")]
+    Replica { origin: String },
 }
 
 impl Repository {
@@ -78,6 +88,11 @@ impl Repository {
         let root = root.into();
         fs::read_dir(&root).map_err(read_error(&root))?;
         Ok(Repository { root })
+    }
+
+    /// What this repository is a replica of.
+    fn origin(&self) -> Option<String> {
+        fs::read_to_string(self.root.join(ORIGIN)).ok()
     }
 
     /// Whether there is a folder for this model.
@@ -104,12 +119,11 @@ impl Repository {
 
     /// Replaces a model's `model.toml` in one step.
     pub fn write_spec(&self, model: &ModelName, text: &str) -> Result<(), StoreError> {
+        if let Some(origin) = self.origin() {
+            return Err(StoreError::Replica { origin });
+        }
         let path = self.root.join(model.as_str()).join(SPEC);
-        // Of this process: another that shares the folder writes another.
-        let unfinished = path.with_extension(format!("unfinished-{}", std::process::id()));
-        fs::write(&unfinished, text)
-            .and_then(|()| fs::rename(&unfinished, &path))
-            .map_err(|source| StoreError::Write { path, source })
+        file::replace(&path, text.as_bytes()).map_err(|source| StoreError::Write { path, source })
     }
 
     /// Lists what is there now. Only a root that cannot be read is an error.
@@ -132,14 +146,19 @@ impl ArtifactFile {
     /// Looks at a file.
     pub fn find(path: impl Into<PathBuf>) -> Result<ArtifactFile, StoreError> {
         let path = path.into();
-        let metadata = fs::metadata(&path).map_err(read_error(&path))?;
-        let stamp = Stamp {
-            modified_seconds: metadata.mtime(),
-            modified_nanoseconds: metadata.mtime_nsec(),
-            length_bytes: metadata.len(),
-            inode: metadata.ino(),
-        };
-        Ok(ArtifactFile { path, stamp })
+        let stamp = stamp(&path).map_err(read_error(&path))?;
+        let signature = stamp_of_signature(&path)?;
+        Ok(ArtifactFile {
+            path,
+            stamp,
+            signature,
+        })
+    }
+
+    /// The text of the signature beside it, as it is now. Of one that is too long, the beginning.
+    pub fn read_signature(&self) -> Result<Option<String>, StoreError> {
+        let path = file::beside(&self.path, SIGNATURE_ENDING);
+        file::read_beginning(&path, SIGNATURE_LIMIT_BYTES).map_err(read_error(&path))
     }
 
     /// The bytes as they are now.
@@ -151,6 +170,25 @@ impl ArtifactFile {
             return Err(StoreError::TooLarge { path, bytes });
         }
         fs::read(path).map_err(read_error(path))
+    }
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    Ok(Stamp {
+        modified_seconds: metadata.mtime(),
+        modified_nanoseconds: metadata.mtime_nsec(),
+        length_bytes: metadata.len(),
+        inode: metadata.ino(),
+    })
+}
+
+fn stamp_of_signature(artifact: &Path) -> Result<Option<Stamp>, StoreError> {
+    let path = file::beside(artifact, SIGNATURE_ENDING);
+    match stamp(&path) {
+        Ok(stamp) => Ok(Some(stamp)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(read_error(&path)(error)),
     }
 }
 

@@ -17,7 +17,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// Compiles the hosts, compiles the engine and wraps it into `target/guest/engine.wasm`, whose path it
 /// returns.
 pub fn guest() -> Result<PathBuf> {
-    add_target()?;
+    add_target(TARGET)?;
     build("modelet-browser", "browser")?;
     let gateway = build("modelet-gateway", "browser")?;
     wrap(&gateway, "gateway", Ok)?;
@@ -44,9 +44,9 @@ pub fn policy() -> Result<()> {
 }
 
 /// Needs no rustup where the toolchain has the target already.
-pub fn add_target() -> Result<()> {
+pub fn add_target(target: &str) -> Result<()> {
     let output = command("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
+        .args(["--print", "target-libdir", "--target", target])
         .output()
         .context("`rustc` does not start; install Rust with rustup: https://rustup.rs")?;
     if output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
@@ -55,11 +55,11 @@ pub fn add_target() -> Result<()> {
     }
     if !exists("rustup", &["--version"]) {
         bail!(
-            "this Rust has no {TARGET} and there is no rustup to add it; install Rust with rustup \
-             (https://rustup.rs) or your distribution's {TARGET} standard library"
+            "this Rust has no {target} and there is no rustup to add it; install Rust with rustup \
+             (https://rustup.rs) or your distribution's {target} standard library"
         );
     }
-    run(command("rustup").args(["target", "add", TARGET]))
+    run(command("rustup").args(["target", "add", target]))
 }
 
 fn is_newer(module: &Path, component: &Path) -> Result<bool> {

@@ -11,7 +11,7 @@ pub fn lint() -> Result<()> {
         run(cargo().args(["fmt", "--check", "--manifest-path", outside]))?;
     }
     clippy(&["--workspace", "--all-targets", "--release"])?;
-    guest::add_target()?;
+    guest::add_target(guest::TARGET)?;
     clippy(&[
         "--package",
         "modelet-engine",

@@ -6,6 +6,7 @@
 mod bench;
 mod browser;
 mod demo;
+mod device;
 mod fuzz;
 mod gateway;
 mod guest;
@@ -24,6 +25,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   guest          compile to WebAssembly what is inside `modelet`: the engine, and the browser's and Spin's hosts
+  device         compile `modelet-device` for small machines, into target/device
   demo [--stay]  build everything, serve a real model and send it real inputs
   test           everything that `.ci/run` checks
   browser        only the stories in a real browser
@@ -50,6 +52,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["guest"] => guest::guest().map(|_| ()),
+        ["device"] => device::device(),
         ["demo"] => demo::demo(false),
         ["demo", "--stay"] => demo::demo(true),
         ["bench"] => bench::bench(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::process::{cargo, exists, is_ci, run};
-use crate::{browser, fuzz, gateway, guest, lint, models, operators, python};
+use crate::{browser, device, fuzz, gateway, guest, lint, models, operators, python};
 
 /// How a part of the tests ended, if without a failure.
 pub enum Outcome {
@@ -27,6 +27,7 @@ pub fn test() -> Result<()> {
     summary.part("models for tests", with_python(models::make_for_tests));
     summary.part("zoo", with_python(models::make_zoo));
     summary.part("ONNX node tests", with_python(operators::export));
+    summary.part("device", device::for_tests);
     summary.part("Postgres", || Ok(postgres()));
     summary.part("tests", tests);
     summary.part("browser", in_browser);

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// A crate and what must not be found anywhere below it, with the reason.
+/// A crate and what must not be found anywhere below it, with the reason: crates, or `CRATE/FEATURE`.
 struct Rule {
     package: &'static str,
     never: &'static [&'static str],
@@ -63,14 +63,50 @@ const RULES: &[Rule] = &[
         package: "modelet-runtime",
         never: &[
             "axum",
+            "cranelift-codegen",
             "hyper",
+            "tonic",
+            "tract-onnx",
+            "wasmtime-internal-cranelift",
+            "modelet-compiler",
+            "modelet-policy",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "running a model decides nothing, serves nobody and compiles nothing",
+    },
+    Rule {
+        package: "modelet-compiler",
+        never: &[
+            "axum",
+            "hyper",
+            "tokio",
             "tonic",
             "tract-onnx",
             "modelet-policy",
             "modelet-server",
             "modelet-store",
         ],
-        because: "running a model decides nothing and serves nobody",
+        because: "compiling a model decides nothing and serves nobody",
+    },
+    Rule {
+        package: "modelet-device",
+        never: &[
+            "axum",
+            "cranelift-codegen",
+            "h2",
+            "object_store",
+            "rusqlite",
+            "sqlx",
+            "tonic",
+            "tract-onnx",
+            "wasmtime-internal-cranelift",
+            "modelet-builder",
+            "modelet-compiler",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "what runs on a small device neither compiles nor keeps a database",
     },
     Rule {
         package: "modelet-builder",
@@ -89,13 +125,13 @@ const RULES: &[Rule] = &[
         package: "modelet-store",
         never: &[
             "axum",
-            "hyper",
+            "hyper/server",
             "tonic",
             "wasmtime",
             "modelet-runtime",
             "modelet-server",
         ],
-        because: "the repository is files and names, nothing in it is run",
+        because: "artifacts are fetched, looked at and kept; nothing in them is run, and nobody is served",
     },
     Rule {
         package: "modelet-server",
@@ -149,7 +185,7 @@ const RULES: &[Rule] = &[
         never: &[
             "axum",
             "clap",
-            "hyper",
+            "hyper/server",
             "wasmtime",
             "modelet-builder",
             "modelet-runtime",
@@ -181,7 +217,15 @@ fn no_crate_reaches_what_it_must_not() {
 #[test]
 fn what_a_crate_does_reach_is_seen() {
     let reached = reached_by("modelet-server");
-    for expected in ["modelet-policy", "modelet-runtime", "tokio", "wasmtime"] {
+    for expected in [
+        "cranelift-codegen",
+        "modelet-policy",
+        "modelet-runtime",
+        "hyper/server",
+        "tokio",
+        "wasmtime",
+        "wasmtime-internal-cranelift",
+    ] {
         assert!(
             reached.contains(expected),
             "{expected} is not in {reached:?}"
@@ -206,7 +250,7 @@ fn violations(rule: &Rule) -> Vec<String> {
         .collect()
 }
 
-/// The names of every crate below `package`, itself included.
+/// The names of every crate below `package`, itself included, and of their features.
 fn reached_by(package: &str) -> BTreeSet<String> {
     let target: &[&str] = match package {
         "modelet-browser" | "modelet-engine" | "modelet-gateway" => {
@@ -217,7 +261,7 @@ fn reached_by(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         .args([
-            "tree", "--edges", "normal", "--prefix", "none", "--format", "{p}",
+            "tree", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}",
         ])
         .args(["--package", package])
         .args(target)
@@ -231,7 +275,21 @@ fn reached_by(package: &str) -> BTreeSet<String> {
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
+        .flat_map(named)
+        .collect()
+}
+
+/// The crate of a line such as `hyper v1.0.0 client,http1 (*)`, and its features.
+fn named(line: &str) -> Vec<String> {
+    let mut words = line
+        .split_whitespace()
+        .filter(|word| !word.starts_with('('));
+    let Some(package) = words.next() else {
+        return Vec::new();
+    };
+    let features = words.skip(1).flat_map(|word| word.split(','));
+    let features = features.map(|feature| format!("{package}/{feature}"));
+    std::iter::once(package.to_owned())
+        .chain(features)
         .collect()
 }

@@ -6,8 +6,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use modelet_compiler::{Compiler, Config};
 use modelet_protocol::{Dimension, Tensor};
-use modelet_runtime::{Config, Engine, Limits, Modelet};
+use modelet_runtime::{Limits, Modelet};
 use wasmtime::Store;
 
 use crate::table::{Table, quantile, time};
@@ -17,13 +18,13 @@ use crate::{Bench, Model};
 const BUDGET: Duration = Duration::from_secs(3);
 
 pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
-    let engine = Engine::new(&Config {
+    let compiler = Compiler::new(&Config {
         cache: Some(bench.cache()),
         max_instances: 4,
         ..Config::default()
     })?;
     for model in &bench.models {
-        let median = instantiate(&engine, &fs::read(bench.artifact(model))?)?;
+        let median = instantiate(&compiler, &fs::read(bench.artifact(model))?)?;
         table.row(
             format!("instantiate: {}", model.name),
             time(median),
@@ -37,7 +38,7 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         ("iris", ""),
     ] {
         let model = bench.model(name)?;
-        let (first, warm, native) = calls(&engine, bench, model)?;
+        let (first, warm, native) = calls(&compiler, bench, model)?;
         let ratio = |a: Duration, b: Duration| format!("{:.2}", a.as_secs_f64() / b.as_secs_f64());
         table.row(
             format!("first inference in a fresh instance ÷ warm: {name}"),
@@ -59,8 +60,8 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
 }
 
 /// The median of instances that are started and ended, one after the other.
-fn instantiate(engine: &Engine, component: &[u8]) -> Result<Duration> {
-    let compiled = engine.compile(component)?;
+fn instantiate(compiler: &Compiler, component: &[u8]) -> Result<Duration> {
+    let compiled = compiler.compile(component)?;
     let linker = compiled.linker::<()>()?;
     let pre = linker.instantiate_pre(&compiled.frame)?;
     let instance = || {
@@ -73,7 +74,11 @@ fn instantiate(engine: &Engine, component: &[u8]) -> Result<Duration> {
 }
 
 /// The medians of a call in a fresh instance, in one that is reused, and in the native engine.
-fn calls(engine: &Engine, bench: &Bench, model: &Model) -> Result<(Duration, Duration, Duration)> {
+fn calls(
+    compiler: &Compiler,
+    bench: &Bench,
+    model: &Model,
+) -> Result<(Duration, Duration, Duration)> {
     let component = fs::read(bench.artifact(model))?;
     let load = |reuse| {
         let memory_bytes = 1 << 30;
@@ -81,7 +86,7 @@ fn calls(engine: &Engine, bench: &Bench, model: &Model) -> Result<(Duration, Dur
             memory_bytes,
             reuse,
         };
-        engine.load(&component, limits)
+        compiler.load(&component, limits)
     };
     let (fresh, reused) = (load(false)?, load(true)?);
     let zeros = fresh.facts().metadata.signature.zeros();

@@ -151,7 +151,8 @@ fn spec(input: &ValueInfoProto, symbols: &mut Symbols) -> TractResult<Declared> 
     let Some(Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|of| of.value.as_ref())
     else {
         bail!(
-            "input `{}` is not a tensor, and the protocol carries only tensors",
+            "input `{}` is not a tensor, and the protocol carries only tensors: convert the model \
+             so that it takes one (skl2onnx: initial_types with tensor types)",
             input.name
         );
     };
@@ -214,15 +215,18 @@ fn settle(
             && declared != given.datatype
         {
             bail!(
-                "input `{name}` is declared {declared:?} in the file, not {:?}",
-                given.datatype
+                "input `{name}` is declared {} in the file, not {}",
+                values::name(declared),
+                values::name(given.datatype)
             );
         }
         if let Some(shape) = shape
             && !fits(&shape, &given.shape)
         {
             bail!(
-                "input `{name}` is declared {shape:?} in the file, which the given shape contradicts"
+                "input `{name}` is declared with the shape [{}] in the file, which the given shape \
+                 contradicts",
+                written(&shape)
             );
         }
         let shape = given.shape.iter().map(|dimension| match dimension {
@@ -250,6 +254,16 @@ fn settle(
         datatype,
         shape: shape.collect(),
     })
+}
+
+/// A declared shape, with `?` for what is open.
+fn written(shape: &[Option<Dimension>]) -> String {
+    let sizes = shape.iter().map(|size| match size {
+        Some(Dimension::Fixed(size)) => size.to_string(),
+        Some(Dimension::Symbolic(name)) => name.clone(),
+        None => "?".to_owned(),
+    });
+    sizes.collect::<Vec<_>>().join(",")
 }
 
 fn fits(declared: &[Option<Dimension>], given: &[Dimension]) -> bool {
@@ -287,12 +301,24 @@ fn tensor_type(spec: &TensorSpec) -> TypeProto {
 }
 
 fn datatype(name: &str, elem_type: i32) -> TractResult<Datatype> {
-    let of = DataType::try_from(elem_type)
-        .map_err(|_| format_err!("`{name}` has the unknown datatype {elem_type}"))?;
+    let of = data_type(name, elem_type)?;
     DatumType::try_from(of)
         .ok()
         .and_then(values::datatype)
-        .with_context(|| format!("`{name}` is {of:?}, which no protocol datatype can carry"))
+        .with_context(|| {
+            format!(
+                "`{name}` is {}, which no protocol datatype can carry: let the model take and give \
+                 FLOAT, and cast inside",
+                of.as_str_name()
+            )
+        })
+}
+
+/// ONNX's own datatype of `name`.
+pub fn data_type(name: &str, number: i32) -> TractResult<DataType> {
+    DataType::try_from(number).map_err(|_| {
+        format_err!("`{name}` has the datatype {number}, which ONNX 1.23 does not know")
+    })
 }
 
 fn elem_type(datatype: Datatype) -> DataType {

@@ -3,6 +3,7 @@
 //! `DictVectorizer` makes a row of a map from words to numbers. The protocol has no maps: the model
 //! takes the rows instead, a column for each word of its vocabulary and zero where a map has none.
 
+use modelet_operators::attributes;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as Size};
 use tract_onnx::pb::type_proto::{Tensor as TensorType, Value};
@@ -35,15 +36,8 @@ pub fn as_tables(graph: &mut GraphProto) -> TractResult<()> {
 }
 
 fn vocabulary(node: &NodeProto) -> TractResult<usize> {
-    let words: Vec<String> = node
-        .get_attr_opt_vec("string_vocabulary")?
-        .unwrap_or_default();
-    let ints: Vec<i64> = node
-        .get_attr_opt_vec("int64_vocabulary")?
-        .unwrap_or_default();
-    node.expect(words.is_empty() != ints.is_empty(), || {
-        "exactly one of string_vocabulary and int64_vocabulary must hold words".to_owned()
-    })?;
+    let (words, ints): (Vec<String>, Vec<i64>) =
+        attributes::one_of_two(node, ["string_vocabulary", "int64_vocabulary"])?;
     Ok(words.len().max(ints.len()))
 }
 

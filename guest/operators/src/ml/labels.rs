@@ -3,6 +3,8 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::attributes;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Labels {
     Ints(Vec<i64>),
@@ -13,17 +15,12 @@ impl Labels {
     /// Reads the one of the two attributes that is there; `ints` is the name of the integer one,
     /// which differs between operators.
     pub fn parse(node: &NodeProto, ints: &str) -> TractResult<Labels> {
-        let texts: Vec<String> = node
-            .get_attr_opt_vec("classlabels_strings")?
-            .unwrap_or_default();
-        let numbers: Vec<i64> = node.get_attr_opt_vec(ints)?.unwrap_or_default();
-        match (numbers.is_empty(), texts.is_empty()) {
-            (false, true) => Ok(Labels::Ints(numbers)),
-            (true, false) => Ok(Labels::Strings(texts)),
-            _ => node.bail(&format!(
-                "exactly one of {ints} and classlabels_strings must hold labels"
-            )),
-        }
+        let (numbers, texts): (Vec<i64>, Vec<String>) =
+            attributes::one_of_two(node, [ints, "classlabels_strings"])?;
+        Ok(match texts.is_empty() {
+            true => Labels::Ints(numbers),
+            false => Labels::Strings(texts),
+        })
     }
 
     pub fn len(&self) -> usize {

@@ -2,18 +2,23 @@
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::tract_hir::internal::*;
 
 pub fn cast(
     _ctx: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    Ok((
-        expand(Cast {
-            to: node.get_attr("to")?,
-        }),
-        vec![],
-    ))
+    let number: i32 = node.get_attr("to")?;
+    let of = DataType::try_from(number);
+    let name = of.map_or("no datatype of ONNX", |of| of.as_str_name());
+    let Some(to) = of.ok().and_then(|of| DatumType::try_from(of).ok()) else {
+        return node.bail_attr(
+            "to",
+            &format!("{number} is {name}, which cannot be computed with"),
+        );
+    };
+    Ok((expand(Cast { to }), vec![]))
 }
 
 #[derive(Debug, Clone)]

@@ -6,18 +6,17 @@ use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::math;
 use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Reducer};
 
+use crate::attributes;
+
 pub fn log_sum_exp(
     _ctx: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let reduction = LogSumExp {
-        axes: node.get_attr_opt_vec("axes")?.unwrap_or_default(),
+        axes: attributes::list(node, "axes")?,
         axes_are_an_input: node.input.len() > 1 && !node.input[1].is_empty(),
-        keep_dims: node.get_attr_opt::<i64>("keepdims")?.unwrap_or(1) == 1,
-        none_is_none: node
-            .get_attr_opt::<i64>("noop_with_empty_axes")?
-            .unwrap_or(0)
-            == 1,
+        keep_dims: attributes::flag(node, "keepdims", true)?,
+        none_is_none: attributes::flag(node, "noop_with_empty_axes", false)?,
     };
     Ok((expand(reduction), vec![]))
 }

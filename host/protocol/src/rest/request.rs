@@ -1,5 +1,7 @@
 //! The body of an inference request.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -118,6 +120,22 @@ impl InferRequest {
             .find(|requested| requested.name == output)
             .and_then(|requested| requested.binary_data)
             .unwrap_or(self.binary_data_output)
+    }
+
+    /// The time that the caller allows for an answer: the parameter `timeout`, in microseconds.
+    pub fn timeout(&self) -> Option<Duration> {
+        let microseconds = self.parameters.get("timeout").and_then(Value::as_u64);
+        let allowed = microseconds.filter(|microseconds| *microseconds > 0);
+        allowed.map(Duration::from_micros)
+    }
+
+    /// A parameter as a key to tell callers apart by.
+    pub fn key(&self, parameter: &str) -> Option<String> {
+        match self.parameters.get(parameter)? {
+            Value::String(text) => Some(text.clone()),
+            value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
+            _ => None,
+        }
     }
 
     /// The names of the wanted outputs; empty means all.

@@ -72,6 +72,7 @@ impl App {
             admission: Arc::new(Admission::new(concurrency, queue)),
             breaker: Breaker::new(spec.breaker.clone(), name.as_str()),
             pace: Pace::default(),
+            cache: None,
             timeout: limits.timeout,
             readiness: Readiness::default(),
             times: Mutex::default(),

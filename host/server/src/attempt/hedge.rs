@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use modelet_policy::fallback::{Plan, Trigger};
 
-use super::tries::Tries;
+use super::tries::{Tries, Whom};
 use crate::registry::Ready;
 use crate::request::{Answer, Failure, Request};
 use crate::statistics::Hop;
@@ -36,10 +36,10 @@ pub async fn race(
     request: &mut Request,
 ) -> Raced {
     let Some(patience) = patience(tries, &ready) else {
-        return Raced::alone(tries.version(ready, request, false).await);
+        return Raced::alone(tries.ask(Whom::First(ready), request, false).await);
     };
     let mut copy = request.clone();
-    let mut own = pin!(tries.version(ready, &mut copy, true));
+    let mut own = pin!(tries.ask(Whom::First(ready), &mut copy, true));
     if let Ok(own) = tokio::time::timeout(patience, &mut own).await {
         return Raced::alone(own);
     }
@@ -52,7 +52,7 @@ pub async fn race(
         return Raced::alone(own.await);
     };
     let is_last = !plan.has_more();
-    let other = pin!(tries.target(target, request, is_last));
+    let other = pin!(tries.ask(Whom::Next(target), request, is_last));
     match select(own, other).await {
         Either::Left((Ok(answer), _)) => Raced::alone(Ok(answer)),
         Either::Left((failed, other)) => Raced {

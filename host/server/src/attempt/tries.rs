@@ -19,6 +19,12 @@ pub struct Tries<'a> {
     found: &'a Found,
 }
 
+/// Who is asked.
+pub enum Whom<'a> {
+    First(Arc<Ready>),
+    Next(&'a Target),
+}
+
 impl<'a> Tries<'a> {
     pub fn new(app: &'a App, found: &'a Found) -> Tries<'a> {
         let tries = Tries { app, found };
@@ -37,48 +43,18 @@ impl<'a> Tries<'a> {
         request.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Asks a version of the model itself.
-    pub async fn version(
+    /// Asks a version of the model itself, or somebody of the plan.
+    pub async fn ask(
         &self,
-        ready: Arc<Ready>,
+        whom: Whom<'_>,
         request: &mut Request,
         is_last: bool,
     ) -> Result<Answer, Failure> {
-        // A target that may be asked again must not take the request's tensors.
+        // Who may be asked again must not take the request's tensors.
         let is_last = is_last && self.spec().fallback.retry.limit == 0;
         let mut number = 0;
         loop {
-            let candidate = Candidate {
-                ready: ready.clone(),
-                spec: self.spec().clone(),
-            };
-            let answer = attempt(self.app, candidate, request, is_last).await;
-            number += 1;
-            match self.delay(&answer, number, request) {
-                Some(delay) => tokio::time::sleep(delay).await,
-                None => return answer,
-            }
-        }
-    }
-
-    /// Asks somebody of the plan.
-    pub async fn target(
-        &self,
-        target: &Target,
-        request: &mut Request,
-        is_last: bool,
-    ) -> Result<Answer, Failure> {
-        let is_last = is_last && self.spec().fallback.retry.limit == 0;
-        let mut number = 0;
-        loop {
-            let answer = self.once(target, request, is_last).await;
-            if let Err(failure) = &answer {
-                let reason = failure.trigger().unwrap_or(Trigger::Failed).word();
-                let to = target.name(&self.found.name);
-                let model = &self.found.name;
-                tracing::warn!(%model, to, error = %failure, "a fallback failed too");
-                self.count(Hop::Failed { reason, to });
-            }
+            let answer = self.once(&whom, request, is_last).await;
             number += 1;
             match self.delay(&answer, number, request) {
                 Some(delay) => tokio::time::sleep(delay).await,
@@ -88,6 +64,38 @@ impl<'a> Tries<'a> {
     }
 
     async fn once(
+        &self,
+        whom: &Whom<'_>,
+        request: &mut Request,
+        is_last: bool,
+    ) -> Result<Answer, Failure> {
+        match whom {
+            Whom::First(ready) => {
+                let candidate = Candidate {
+                    ready: ready.clone(),
+                    spec: self.spec().clone(),
+                };
+                attempt(self.app, candidate, request, is_last).await
+            }
+            Whom::Next(target) => {
+                let answer = self.target(target, request, is_last).await;
+                if let Err(failure) = &answer {
+                    self.tell(target, failure);
+                }
+                answer
+            }
+        }
+    }
+
+    fn tell(&self, target: &Target, failure: &Failure) {
+        let reason = failure.trigger().unwrap_or(Trigger::Failed).word();
+        let model = &self.found.name;
+        let to = target.name(model);
+        tracing::warn!(%model, to, error = %failure, "a fallback failed too");
+        self.count(Hop::Failed { reason, to });
+    }
+
+    async fn target(
         &self,
         target: &Target,
         request: &mut Request,

@@ -300,8 +300,8 @@ pub fn statistics(ready: &Ready) -> ModelStatistics {
             compute_input: tally(&counted.compute_input),
             compute_infer: tally(&counted.compute_infer),
             compute_output: tally(&counted.compute_output),
-            cache_hit: tally(&Tally::default()),
-            cache_miss: tally(&Tally::default()),
+            cache_hit: tally(&counted.cache_hit),
+            cache_miss: tally(&counted.cache_miss),
         }),
     }
 }

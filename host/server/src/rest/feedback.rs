@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -36,15 +36,21 @@ enum Entries {
 pub async fn feedback(
     State(app): State<Arc<App>>,
     Path(model): Path<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match joined(&app, &model, body).await {
+    match joined(&app, &model, &headers, body).await {
         Ok(response) => response,
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn joined(app: &App, model: &str, body: Body) -> Result<Response, Failure> {
+async fn joined(
+    app: &App,
+    model: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
     let found = app.registry.find(model)?;
     let Some(spec) = found.model().spec.feedback.clone() else {
         let text =
@@ -52,7 +58,7 @@ async fn joined(app: &App, model: &str, body: Body) -> Result<Response, Failure>
         return Ok(error(StatusCode::CONFLICT, text));
     };
     let deadline = Instant::now() + app.config.request_timeout;
-    let body = read(body, app.config.body_bytes, deadline).await?;
+    let body = read(headers, body, app.config.body_bytes, deadline).await?;
     let entries = entries(&body)?;
     let unreachable = |failure| Failure::State(failure);
     let state = app.rollouts.state().await.map_err(unreachable)?;

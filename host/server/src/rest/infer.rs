@@ -1,7 +1,7 @@
 //! `POST …/infer`: parse, the request's life, encode.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Extension;
 use axum::body::{Body, HttpBody as _};
@@ -9,20 +9,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use modelet_protocol::Signature;
 use modelet_protocol::rest::{
     Encoded, HEADER_LENGTH, InferRequest, InferResponse, decode_request, encode_response,
 };
-use serde_json::Value;
 
 use super::named::Named;
 use crate::app::App;
 use crate::connection::REQUEST_ID;
 use crate::registry::{Found, Ready};
 use crate::request::{self, Answer, Failure, Request};
-use crate::respond::error;
 use crate::route::{Asked, Peer, Route};
 
 pub async fn infer(
@@ -32,10 +30,6 @@ pub async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|it| *it != "identity") {
-        let text = format!("the body is encoded as {encoding:?}; gzip, deflate and none are read");
-        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
-    }
     let peer = peer.map(|Extension(peer)| peer);
     match answer(&app, &named, peer, &headers, body).await {
         Ok((encoded, answer)) => respond(encoded, answer),
@@ -56,7 +50,7 @@ async fn answer(
     let version = named.version.as_deref();
     let reader = reader(&found, version)?;
     let signature = reader.as_ref().map(|ready| ready.signature());
-    let body = read(body, app.config.body_bytes, deadline).await?;
+    let body = read(headers, body, app.config.body_bytes, deadline).await?;
 
     let start = Instant::now();
     let mut decoded = decode_request(
@@ -98,7 +92,7 @@ fn route(
     let asked = Asked {
         version,
         headers,
-        parameter: &|name| text(request.parameters.get(name)?),
+        parameter: &|name| request.key(name),
         peer,
     };
     Route::new(app, found, &asked)
@@ -121,15 +115,6 @@ pub fn id(own: Option<&str>, headers: &HeaderMap) -> String {
     own.or_else(given).unwrap_or_default().to_owned()
 }
 
-/// A parameter as a key.
-fn text(parameter: &Value) -> Option<String> {
-    match parameter {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(parameter.to_string()),
-        _ => None,
-    }
-}
-
 fn response(named: &Named, request: &InferRequest, answer: &mut Answer) -> InferResponse {
     let parameters = answer.parameters().into_iter();
     let parameters = parameters.map(|(name, text)| (name.to_owned(), text.into()));
@@ -148,7 +133,17 @@ fn response(named: &Named, request: &InferRequest, answer: &mut Answer) -> Infer
 }
 
 /// All of a body, within the limits of size and time.
-pub async fn read(body: Body, limit_bytes: usize, deadline: Instant) -> Result<Bytes, Failure> {
+pub async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit_bytes: usize,
+    deadline: Instant,
+) -> Result<Bytes, Failure> {
+    // An encoding that was undone is not in the headers any more.
+    let encoding = headers.get(CONTENT_ENCODING);
+    if let Some(encoding) = encoding.filter(|it| *it != "identity") {
+        return Err(Failure::Encoding(encoding.clone()));
+    }
     if body.size_hint().lower() > limit_bytes as u64 {
         return Err(Failure::TooLarge { limit_bytes });
     }
@@ -179,19 +174,11 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
         })
 }
 
-/// A caller may ask for less time than the server allows, in microseconds.
+/// A caller may ask for less time than the server allows.
 fn shortened(deadline: Instant, request: &InferRequest) -> Instant {
-    match request
-        .parameters
-        .get("timeout")
-        .and_then(|value| value.as_u64())
-    {
-        Some(microseconds) if microseconds > 0 => {
-            let asked = Instant::now().checked_add(Duration::from_micros(microseconds));
-            asked.map_or(deadline, |asked| deadline.min(asked))
-        }
-        _ => deadline,
-    }
+    let asked = request.timeout();
+    let asked = asked.and_then(|time| Instant::now().checked_add(time));
+    asked.map_or(deadline, |asked| deadline.min(asked))
 }
 
 fn respond(encoded: Encoded, answer: Answer) -> Response {

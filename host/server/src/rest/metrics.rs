@@ -20,7 +20,7 @@ use crate::statistics::Hop;
 /// A counter: its name, its meaning, and how to read it.
 type Reading = (&'static str, &'static str, fn(&Ready) -> u64);
 
-const COUNTERS: [Reading; 9] = [
+const COUNTERS: [Reading; 11] = [
     (
         "nv_inference_request_success",
         "Requests that were answered",
@@ -65,6 +65,16 @@ const COUNTERS: [Reading; 9] = [
         "nv_inference_compute_output_duration_us",
         "Microseconds of encoding answers",
         |ready| ready.statistics.compute_output.nanoseconds() / 1000,
+    ),
+    (
+        "nv_cache_num_hits_per_model",
+        "Requests answered with what was kept",
+        |ready| ready.statistics.cache_hit.count(),
+    ),
+    (
+        "nv_cache_num_misses_per_model",
+        "Requests computed for want of a kept answer",
+        |ready| ready.statistics.cache_miss.count(),
     ),
 ];
 

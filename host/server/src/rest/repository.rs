@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -30,15 +30,20 @@ struct LoadRequest {
     parameters: Map<String, Value>,
 }
 
-pub async fn index(State(app): State<Arc<App>>, body: Body) -> Response {
-    match parse::<IndexRequest>(&app, body).await {
+pub async fn index(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
+    match parse::<IndexRequest>(&app, &headers, body).await {
         Ok(request) => respond::json(StatusCode::OK, &app.registry.index(request.ready)),
         Err(failure) => failure.into_response(),
     }
 }
 
-pub async fn load(State(app): State<Arc<App>>, named: Named, body: Body) -> Response {
-    let request = match parse::<LoadRequest>(&app, body).await {
+pub async fn load(
+    State(app): State<Arc<App>>,
+    named: Named,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let request = match parse::<LoadRequest>(&app, &headers, body).await {
         Ok(request) => request,
         Err(failure) => return failure.into_response(),
     };
@@ -48,8 +53,13 @@ pub async fn load(State(app): State<Arc<App>>, named: Named, body: Body) -> Resp
     changed(change(app, move |app| app.load(&named.model)).await)
 }
 
-pub async fn unload(State(app): State<Arc<App>>, named: Named, body: Body) -> Response {
-    if let Err(failure) = parse::<LoadRequest>(&app, body).await {
+pub async fn unload(
+    State(app): State<Arc<App>>,
+    named: Named,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err(failure) = parse::<LoadRequest>(&app, &headers, body).await {
         return failure.into_response();
     }
     changed(change(app, move |app| app.unload(&named.model)).await)
@@ -81,9 +91,13 @@ fn changed(result: Result<(), Failure>) -> Response {
 }
 
 /// A body that may be missing.
-async fn parse<T: Default + DeserializeOwned>(app: &App, body: Body) -> Result<T, Failure> {
+async fn parse<T: Default + DeserializeOwned>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Failure> {
     let deadline = Instant::now() + app.config.request_timeout;
-    let body = read(body, app.config.body_bytes, deadline).await?;
+    let body = read(headers, body, app.config.body_bytes, deadline).await?;
     if body.is_empty() {
         return Ok(T::default());
     }

@@ -185,19 +185,19 @@ fn files_are_served_by_their_place_or_their_name() {
     fs::write(&placed, fp32(Behaviour::Echo)).unwrap();
     let named = folder.path().join("file.wasm");
     fs::write(&named, fp32(Behaviour::Echo)).unwrap();
-    let engine = || modelet_runtime::Engine::new(&Default::default()).unwrap();
-    let app = App::new(engine(), Config::default(), &[placed, named.clone()]).unwrap();
+    let compiler = || modelet_compiler::Compiler::new(&Default::default()).unwrap();
+    let app = App::new(compiler(), Config::default(), &[placed, named.clone()]).unwrap();
     assert!(!app.is_ready());
     app.refresh();
     assert_eq!((app.is_ready(), app.ready_count()), (true, 2));
 
     fs::write(&named, vector("a b", Datatype::Fp32, Behaviour::Echo)).unwrap();
-    let refused = App::new(engine(), Config::default(), &[named])
+    let refused = App::new(compiler(), Config::default(), &[named])
         .err()
         .unwrap();
     assert!(matches!(refused, StartError::Name { .. }), "{refused}");
     assert!(refused.to_string().contains("--name"), "{refused}");
-    let missing = App::new(engine(), Config::default(), &["/no/such".into()])
+    let missing = App::new(compiler(), Config::default(), &["/no/such".into()])
         .err()
         .unwrap();
     assert!(
@@ -205,7 +205,7 @@ fn files_are_served_by_their_place_or_their_name() {
         "{missing}"
     );
     assert!(matches!(
-        App::new(engine(), Config::default(), &[]),
+        App::new(compiler(), Config::default(), &[]),
         Err(StartError::Nothing)
     ));
 }

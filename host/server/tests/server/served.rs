@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use modelet_runtime::Engine;
+use modelet_compiler::Compiler;
 use modelet_server::{App, Config};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ impl Served {
         for (name, artifact) in models {
             put(repository.path(), &format!("{name}/1/model.wasm"), artifact);
         }
-        let app = App::new(engine(), config, &[repository.path().to_owned()]).unwrap();
+        let app = App::new(compiler(), config, &[repository.path().to_owned()]).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = mpsc::channel();
         let running = app.clone();
@@ -164,8 +164,8 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-fn engine() -> Engine {
-    Engine::new(&modelet_runtime::Config {
+fn compiler() -> Compiler {
+    Compiler::new(&modelet_compiler::Config {
         cache: None,
         max_instances: 16,
         max_memory_bytes: 64 << 20,

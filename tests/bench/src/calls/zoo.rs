@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use modelet_builder::Options;
+use modelet_compiler::{Compiler, Config};
 use modelet_protocol::golden;
-use modelet_runtime::{Config, Engine, Limits};
+use modelet_runtime::Limits;
 
 use crate::Bench;
 use crate::table::{Table, quantile, time};
@@ -31,14 +32,14 @@ struct Measured {
 
 pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     let peers = peers(bench)?;
-    let engine = Engine::new(&Config {
+    let compiler = Compiler::new(&Config {
         cache: Some(bench.cache()),
         max_instances: 4,
         ..Config::default()
     })?;
     let measured: Vec<Measured> = peers
         .iter()
-        .map(|(slug, seconds)| one(&engine, bench, slug, Duration::from_secs_f64(*seconds)))
+        .map(|(slug, seconds)| one(&compiler, bench, slug, Duration::from_secs_f64(*seconds)))
         .collect::<Result<_>>()?;
     let count = measured.len();
     for (kind, promise, of) in [
@@ -103,7 +104,7 @@ fn peers(bench: &Bench) -> Result<BTreeMap<String, f64>> {
     serde_json::from_slice(&output.stdout).context("the peer says something else")
 }
 
-fn one(engine: &Engine, bench: &Bench, slug: &str, peer: Duration) -> Result<Measured> {
+fn one(compiler: &Compiler, bench: &Bench, slug: &str, peer: Duration) -> Result<Measured> {
     let folder = Path::new(ZOO).join(slug);
     let onnx = fs::read(folder.join("model.onnx"))?;
     let golden = fs::read(folder.join("golden.json"))?;
@@ -120,7 +121,7 @@ fn one(engine: &Engine, bench: &Bench, slug: &str, peer: Duration) -> Result<Mea
             memory_bytes: 1 << 30,
             reuse,
         };
-        let modelet = engine.load(&built.component, limits)?;
+        let modelet = compiler.load(&built.component, limits)?;
         let deadline = Instant::now() + Duration::from_secs(600);
         modelet.infer(row.clone(), &[], deadline)?;
         let mut times = Vec::with_capacity(CALLS);

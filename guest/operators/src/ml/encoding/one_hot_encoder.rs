@@ -5,17 +5,15 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::lookup::Keys;
+use crate::attributes;
 use crate::mapping::{Mapping, mapping};
 
 pub fn one_hot_encoder(
     _ctx: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let ints: Vec<i64> = node.get_attr_opt_vec("cats_int64s")?.unwrap_or_default();
-    let texts: Vec<String> = node.get_attr_opt_vec("cats_strings")?.unwrap_or_default();
-    node.expect(ints.is_empty() != texts.is_empty(), || {
-        "exactly one of cats_int64s and cats_strings must hold categories".to_owned()
-    })?;
+    let (ints, texts): (Vec<i64>, Vec<String>) =
+        attributes::one_of_two(node, ["cats_int64s", "cats_strings"])?;
     let categories = if texts.is_empty() {
         tensor1(&ints)
     } else {
@@ -24,7 +22,7 @@ pub fn one_hot_encoder(
     let encoder = OneHotEncoder {
         keys: Keys::new(&categories)?,
         n_categories: categories.len(),
-        zeros: node.get_attr_opt::<i64>("zeros")?.unwrap_or(1) != 0,
+        zeros: attributes::flag(node, "zeros", true)?,
     };
     Ok((mapping(encoder), vec![]))
 }

@@ -4,21 +4,15 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::attributes;
 use crate::mapping::{Mapping, mapping};
 
 pub fn imputer(
     _ctx: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let floats: Vec<f32> = node
-        .get_attr_opt_vec("imputed_value_floats")?
-        .unwrap_or_default();
-    let ints: Vec<i64> = node
-        .get_attr_opt_vec("imputed_value_int64s")?
-        .unwrap_or_default();
-    node.expect(floats.is_empty() != ints.is_empty(), || {
-        "exactly one of imputed_value_floats and imputed_value_int64s must hold values".to_owned()
-    })?;
+    let (floats, ints): (Vec<f32>, Vec<i64>) =
+        attributes::one_of_two(node, ["imputed_value_floats", "imputed_value_int64s"])?;
     let values = if ints.is_empty() {
         let replaced = node.get_attr_opt("replaced_value_float")?.unwrap_or(0.0);
         Values::Floats(replaced, floats)

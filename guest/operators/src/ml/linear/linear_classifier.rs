@@ -7,6 +7,7 @@ use tract_onnx::tract_hir::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::math::add;
 
+use crate::attributes;
 use crate::ml::labels::Labels;
 use crate::ml::post_transform::PostTransform;
 
@@ -16,7 +17,7 @@ pub fn linear_classifier(
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let labels = Labels::parse(node, "classlabels_ints")?;
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
-    let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
+    let intercepts: Vec<f32> = attributes::list(node, "intercepts")?;
     let n_sums = n_sums(intercepts.len(), labels.len());
     let binary = n_sums == 1 && labels.len() == 2;
     node.expect(binary || n_sums == labels.len(), || {
@@ -64,7 +65,7 @@ fn n_sums(n_intercepts: usize, n_classes: usize) -> usize {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct LinearClassifier {
     /// [sums, features]
     coefficients: Arc<Tensor>,
@@ -111,6 +112,9 @@ impl Expansion for LinearClassifier {
         if model.outlet_fact(rows)?.datum_type != f32::datum_type() {
             rows = model.wire_node(format!("{prefix}.float"), cast(f32::datum_type()), &[rows])?[0];
         }
+        if self.coefficients.len() <= FEW {
+            return model.wire_node(prefix, Few(self.clone()), &[rows]);
+        }
         let coefficients =
             model.add_const(format!("{prefix}.coefficients"), self.coefficients.clone())?;
         let sum = EinSum::new("rf,sf->rs".parse()?, f32::datum_type());
@@ -123,6 +127,74 @@ impl Expansion for LinearClassifier {
     }
 }
 
+/// Up to so many coefficients, preparing for a product of matrices takes longer than one row does.
+const FEW: usize = 1024;
+
+/// A classifier with few coefficients, in one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Few(LinearClassifier);
+
+impl Few {
+    /// Of `rows`, one row's after another's.
+    fn sums(&self, rows: &[f32]) -> TractResult<Vec<f32>> {
+        let [n_sums, n_features] = *self.0.coefficients.shape() else {
+            bail!("coefficients are a table")
+        };
+        let coefficients = self.0.coefficients.try_as_plain_ram()?.as_slice::<f32>()?;
+        let mut sums = Vec::with_capacity(rows.len() / n_features * n_sums);
+        for row in rows.chunks_exact(n_features) {
+            for coefficients in coefficients.chunks_exact(n_features) {
+                let products = row.iter().zip(coefficients);
+                sums.push(
+                    products
+                        .map(|(value, coefficient)| value * coefficient)
+                        .sum(),
+                );
+            }
+        }
+        if let Some(intercepts) = &self.0.intercepts {
+            let intercepts = intercepts.try_as_plain_ram()?.as_slice::<f32>()?;
+            for sums in sums.chunks_exact_mut(n_sums) {
+                let pairs = sums.iter_mut().zip(intercepts);
+                pairs.for_each(|(sum, intercept)| *sum += intercept);
+            }
+        }
+        Ok(sums)
+    }
+}
+
+impl Op for Few {
+    fn name(&self) -> StaticName {
+        "LinearClassifier".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Few {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let rows = args_1!(inputs);
+        let sums = self.sums(rows.try_as_plain_ram()?.as_slice::<f32>()?)?;
+        let choice = &self.0.choice;
+        choice.answer(&sums, rows.shape()[0], self.0.coefficients.shape()[0])
+    }
+}
+
+impl TypedOp for Few {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let (rows, n_features) = (&inputs[0].shape, self.0.coefficients.shape()[1]);
+        ensure!(
+            rows.rank() == 2 && rows[1] == n_features.to_dim(),
+            "{n_features} features are wanted, got the shape {rows:?}"
+        );
+        Ok(self.0.choice.facts(rows[0].clone()))
+    }
+
+    as_op!();
+}
+
 /// From sums [rows, sums] to labels [rows] and scores [rows, classes].
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Choice {
@@ -133,6 +205,31 @@ struct Choice {
 }
 
 impl Choice {
+    /// Labels and scores of `sums`, of which each row has `n_sums`.
+    fn answer(&self, sums: &[f32], n_rows: usize, n_sums: usize) -> TractResult<TVec<TValue>> {
+        let mut output = crate::ml::zeros::<f32>(n_rows, self.labels.len())?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let scores = plain
+            .as_slice_mut::<f32>()?
+            .chunks_exact_mut(self.labels.len());
+        let winners: Vec<usize> = sums
+            .chunks_exact(n_sums)
+            .zip(scores)
+            .map(|(sums, scores)| self.choose(sums, scores))
+            .collect();
+        Ok(tvec!(
+            self.labels.at(&winners).into_tvalue(),
+            output.into_tvalue()
+        ))
+    }
+
+    fn facts(&self, n_rows: TDim) -> TVec<TypedFact> {
+        tvec!(
+            self.labels.datum_type().fact([n_rows.clone()]),
+            f32::fact([n_rows, self.labels.len().to_dim()]),
+        )
+    }
+
     fn choose(&self, sums: &[f32], scores: &mut [f32]) -> usize {
         if self.binary {
             scores.copy_from_slice(&self.post_transform.apply_binary(sums[0], true));
@@ -167,31 +264,13 @@ impl EvalOp for Choice {
         let [n_rows, n_sums] = *sums.shape() else {
             bail!("sums have the shape {:?}", sums.shape())
         };
-        let sums = sums.try_as_plain_ram()?.as_slice::<f32>()?;
-        let mut output = crate::ml::zeros::<f32>(n_rows, self.labels.len())?;
-        let mut plain = output.try_as_plain_ram_mut()?;
-        let scores = plain
-            .as_slice_mut::<f32>()?
-            .chunks_exact_mut(self.labels.len());
-        let winners: Vec<usize> = sums
-            .chunks_exact(n_sums)
-            .zip(scores)
-            .map(|(sums, scores)| self.choose(sums, scores))
-            .collect();
-        Ok(tvec!(
-            self.labels.at(&winners).into_tvalue(),
-            output.into_tvalue()
-        ))
+        self.answer(sums.try_as_plain_ram()?.as_slice::<f32>()?, n_rows, n_sums)
     }
 }
 
 impl TypedOp for Choice {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let n_rows = inputs[0].shape[0].clone();
-        Ok(tvec!(
-            self.labels.datum_type().fact([n_rows.clone()]),
-            f32::fact([n_rows, self.labels.len().to_dim()]),
-        ))
+        Ok(self.facts(inputs[0].shape[0].clone()))
     }
 
     as_op!();
@@ -201,6 +280,23 @@ impl TypedOp for Choice {
 mod tests {
     use super::*;
     use crate::cases::{check, floats, ints, node, refusal, string, strings};
+
+    /// The same sums, by a product of matrices.
+    #[test]
+    fn many_coefficients_give_what_few_do() {
+        let n_features = FEW;
+        let mut rows = vec![0f32; 2 * n_features];
+        (rows[0], rows[n_features]) = (1.0, -3.0);
+        let rows = Tensor::from_shape(&[2, n_features], &rows).unwrap();
+        let mut coefficients = vec![0f32; 2 * n_features];
+        (coefficients[0], coefficients[n_features]) = (2.0, -1.0);
+        let many = classifier(&[5, 7], &coefficients, &[0.5, 0.25], "NONE");
+        let scores = tensor2(&[[2.5f32, -0.75], [-5.5, 3.25]]);
+        check(many, rows, &[tensor1(&[5i64, 7]), scores.clone()]);
+        let few = classifier(&[5, 7], &[2.0, -1.0], &[0.5, 0.25], "NONE");
+        let rows = tensor2(&[[1f32], [-3.0]]);
+        check(few, rows, &[tensor1(&[5i64, 7]), scores]);
+    }
 
     const ROWS: [[f32; 2]; 3] = [[0.2, 1.0], [1.0, 0.3], [-1.0, -2.0]];
 

@@ -6,6 +6,8 @@ use std::hash::Hash;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::attributes;
+
 /// How long runs are, and how many words may be left out between two of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sizes {
@@ -53,11 +55,8 @@ enum Words {
 impl Pool {
     /// `columns` are those of the runs, in the order of the pool.
     pub fn parse(node: &NodeProto, sizes: &Sizes, columns: &[usize]) -> TractResult<Arc<Pool>> {
-        let texts: Vec<String> = node.get_attr_opt_vec("pool_strings")?.unwrap_or_default();
-        let ints: Vec<i64> = node.get_attr_opt_vec("pool_int64s")?.unwrap_or_default();
-        node.expect(texts.is_empty() != ints.is_empty(), || {
-            "exactly one of pool_strings and pool_int64s must hold words".to_owned()
-        })?;
+        let (texts, ints): (Vec<String>, Vec<i64>) =
+            attributes::one_of_two(node, ["pool_strings", "pool_int64s"])?;
         let (words, numbers) = if ints.is_empty() {
             let (known, numbers) = number(texts)?;
             (Words::Texts(known), numbers)

@@ -4,6 +4,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::attributes;
 use crate::mapping::{Mapping, mapping};
 
 pub fn string_normalizer(
@@ -19,8 +20,8 @@ pub fn string_normalizer(
             &format!("`{unknown}` is none of LOWER, UPPER or NONE"),
         )?,
     };
-    let case_matters = node.get_attr_opt::<i64>("is_case_sensitive")?.unwrap_or(0) != 0;
-    let stop_words: Vec<String> = node.get_attr_opt_vec("stopwords")?.unwrap_or_default();
+    let case_matters = attributes::flag(node, "is_case_sensitive", false)?;
+    let stop_words: Vec<String> = attributes::list(node, "stopwords")?;
     let compared = if case_matters {
         Case::Kept
     } else {

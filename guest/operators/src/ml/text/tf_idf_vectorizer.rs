@@ -7,6 +7,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::pool::{Pool, Sizes};
+use crate::attributes;
 use crate::mapping::{Mapping, mapping};
 
 /// Columns, so that no malformed file can make every row allocate.
@@ -25,7 +26,7 @@ pub fn tf_idf_vectorizer(
     })?;
     let columns: Vec<usize> = columns.into_iter().map(|column| column as usize).collect();
     let sizes = Sizes::parse(node)?;
-    let weights: Vec<f32> = node.get_attr_opt_vec("weights")?.unwrap_or_default();
+    let weights: Vec<f32> = attributes::list(node, "weights")?;
     node.expect_attr(
         "weights",
         weights.is_empty() || weights.len() == columns.len(),

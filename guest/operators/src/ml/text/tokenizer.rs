@@ -5,6 +5,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::attributes;
 use crate::mapping::{Mapping, mapping};
 
 /// What ONNX Runtime puts around the words of a text where marks are asked for.
@@ -17,7 +18,7 @@ pub fn tokenizer(
     ctx: &ParsingContext,
     node: &NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let separators: Vec<String> = node.get_attr_opt_vec("separators")?.unwrap_or_default();
+    let separators: Vec<String> = attributes::list(node, "separators")?;
     let words = match node.get_attr_opt::<&str>("tokenexp")? {
         // As in ONNX Runtime: line ends too, which the expression would not match.
         Some(".") => Words::Characters,
@@ -39,7 +40,7 @@ pub fn tokenizer(
     let tokenizer = Tokenizer {
         words,
         min_chars: usize::try_from(min_chars)?,
-        marks: node.get_attr_opt::<i64>("mark")?.unwrap_or(0) != 0,
+        marks: attributes::flag(node, "mark", false)?,
         padding: node.get_attr("pad_value")?,
         n_words: ctx.template.symbols.new_with_prefix("words"),
     };
@@ -54,10 +55,7 @@ fn expression_of(node: &NodeProto, attribute: &str, expression: &str) -> TractRe
         Ok(regex) => Ok(Expression(regex)),
         Err(error) => node.bail_attr(
             attribute,
-            &format!(
-                "`{expression}` cannot be used: {error}; export the vectorizer with a simpler \
-                 `tokenexp`, for example '[a-zA-Z0-9_]+'"
-            ),
+            &format!("`{expression}` is no expression that can be used: {error}"),
         ),
     }
 }

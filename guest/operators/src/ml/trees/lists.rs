@@ -7,6 +7,7 @@ use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::tract_hir::internal::*;
 
 use super::forest::{Branch, Forest, Number, Place, Test, Vote};
+use crate::attributes;
 
 /// Whether thresholds or weights are given in double precision.
 pub fn is_double(node: &NodeProto) -> bool {
@@ -24,7 +25,7 @@ pub fn numbers<W: Number>(
         let tensor = ctx.load_tensor(proto)?.cast_to::<W>()?.into_owned();
         return Ok(tensor.try_as_plain_ram()?.as_slice::<W>()?.to_vec());
     }
-    let singles: Vec<f32> = node.get_attr_opt_vec(name)?.unwrap_or_default();
+    let singles: Vec<f32> = attributes::list(node, name)?;
     Ok(singles.into_iter().map(<W as From<f32>>::from).collect())
 }
 
@@ -148,7 +149,7 @@ fn test(node: &NodeProto, mode: &str) -> TractResult<Test> {
 /// For each node, whether its test holds for a missing value; nowhere where the list is not there.
 pub fn missing_holds(node: &NodeProto, n_nodes: usize) -> TractResult<Vec<bool>> {
     let name = "nodes_missing_value_tracks_true";
-    let flags: Vec<i64> = node.get_attr_opt_vec(name)?.unwrap_or_default();
+    let flags: Vec<i64> = attributes::list(node, name)?;
     if flags.is_empty() {
         return Ok(vec![false; n_nodes]);
     }

@@ -208,3 +208,132 @@ fn members<W: Number>(
     };
     tests.iter().map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::AttributeProto;
+
+    use super::*;
+    use crate::cases::{check, int, ints, node, refusal, run, tensor};
+
+    /// Two branches and three leaves, with `changed` in the place of attributes of the same name.
+    fn ensemble(changed: Vec<AttributeProto>) -> NodeProto {
+        let mut attributes = vec![
+            tensor("nodes_splits", &[0.5, 1.5]),
+            tensor("nodes_modes", &[0.0, 0.0]),
+            ints("nodes_featureids", &[0, 1]),
+            ints("nodes_truenodeids", &[0, 1]),
+            ints("nodes_trueleafs", &[1, 1]),
+            ints("nodes_falsenodeids", &[1, 2]),
+            ints("nodes_falseleafs", &[0, 1]),
+            ints("tree_roots", &[0]),
+            tensor("leaf_weights", &[1.0, 2.0, 3.0]),
+            ints("leaf_targetids", &[0, 0, 0]),
+            int("n_targets", 1),
+        ];
+        attributes.retain(|one| changed.iter().all(|other| other.name != one.name));
+        attributes.extend(changed);
+        node("TreeEnsemble", 1, attributes)
+    }
+
+    #[test]
+    fn goes_where_the_tests_say() {
+        let rows = tensor2(&[[0.0f32, 9.0], [1.0, 1.0], [1.0, 2.0]]);
+        check(
+            ensemble(vec![]),
+            rows,
+            &[tensor2(&[[1.0f32], [2.0], [3.0]])],
+        );
+    }
+
+    #[test]
+    fn lists_that_are_no_forest_are_refused() {
+        for (attribute, reason) in [
+            (tensor("nodes_splits", &[0.5]), "2 elements, got 1"),
+            (ints("nodes_featureids", &[]), "2 elements, got 0"),
+            (ints("nodes_featureids", &[0; 3]), "2 elements, got 3"),
+            (ints("nodes_truenodeids", &[0]), "2 elements, got 1"),
+            (ints("nodes_falseleafs", &[0]), "2 elements, got 1"),
+            (ints("leaf_targetids", &[0]), "3 elements, got 1"),
+            (
+                ints("nodes_missing_value_tracks_true", &[1]),
+                "2 elements, got 1",
+            ),
+            (ints("nodes_featureids", &[0, -1]), "is no feature"),
+            (ints("nodes_featureids", &[0, 1 << 31]), "is no feature"),
+            (ints("nodes_truenodeids", &[3, 1]), "leaf 3 is not there"),
+            (ints("nodes_truenodeids", &[-1, 1]), "leaf -1 is not there"),
+            (ints("nodes_falsenodeids", &[2, 2]), "node 2 is not there"),
+            (ints("nodes_falsenodeids", &[i64::MIN, 2]), "is not there"),
+            (ints("nodes_falsenodeids", &[0, 2]), "reached twice"),
+            (ints("nodes_trueleafs", &[1, 0]), "reached twice"),
+            (ints("tree_roots", &[0, 0]), "reached twice"),
+            (ints("tree_roots", &[0, 1]), "reached twice"),
+            (ints("tree_roots", &[2]), "node 2 is not there"),
+            (ints("tree_roots", &[i64::MAX]), "is not there"),
+            (ints("leaf_targetids", &[0, 1, 0]), "not below 1"),
+            (ints("leaf_targetids", &[0, -1, 0]), "not below 1"),
+            (tensor("nodes_modes", &[0.0, 7.0]), "not in 0 to 6"),
+            (tensor("nodes_modes", &[0.0, 6.0]), "membership_values"),
+            (int("n_targets", 0), "n_targets"),
+            (int("n_targets", i64::MAX), "n_targets"),
+            (int("aggregate_function", 4), "aggregate_function"),
+            (int("post_transform", 5), "post_transform"),
+            (int("nodes_splits", 1), "nodes_splits"),
+        ] {
+            let text = refusal(ensemble(vec![attribute]));
+            assert!(text.contains(reason), "{text} does not say: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_missing_is_named() {
+        for name in [
+            "nodes_splits",
+            "nodes_modes",
+            "tree_roots",
+            "leaf_weights",
+            "n_targets",
+        ] {
+            let mut node = ensemble(vec![]);
+            node.attribute.retain(|attribute| attribute.name != name);
+            let text = refusal(node);
+            assert!(text.contains(name), "{text}");
+        }
+    }
+
+    /// Whatever two lists hold, there is an answer or an error.
+    #[test]
+    fn no_lists_make_it_panic_or_run_on() {
+        let names = [
+            "nodes_featureids",
+            "nodes_truenodeids",
+            "nodes_trueleafs",
+            "nodes_falsenodeids",
+            "nodes_falseleafs",
+            "tree_roots",
+            "leaf_targetids",
+        ];
+        let lists: [&[i64]; 8] = [
+            &[],
+            &[0],
+            &[0, 0],
+            &[1, 0],
+            &[1, 1],
+            &[2, 1, 0],
+            &[-1, i64::MAX],
+            &[0, 1, 2, 3],
+        ];
+        let (mut answers, mut errors) = (0, 0);
+        for (first, second) in (0..names.len()).flat_map(|a| (0..a).map(move |b| (a, b))) {
+            for (one, other) in lists.iter().flat_map(|a| lists.map(|b| (a, b))) {
+                let changed = vec![ints(names[first], one), ints(names[second], other)];
+                match run(ensemble(changed), tensor2(&[[1.0f32, 1.0]])) {
+                    Ok(_) => answers += 1,
+                    Err(_) => errors += 1,
+                }
+            }
+        }
+        assert!(answers > 0 && errors > 1000, "{answers} {errors}");
+    }
+}

@@ -3,6 +3,8 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use crate::attributes;
+
 /// Vectors of one length, each to be compared with a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
@@ -85,7 +87,7 @@ impl Machine {
 
 impl Kernel {
     fn parse(node: &NodeProto) -> TractResult<Kernel> {
-        let parameters: Vec<f32> = node.get_attr_opt_vec("kernel_params")?.unwrap_or_default();
+        let parameters: Vec<f32> = attributes::list(node, "kernel_params")?;
         let [gamma, bias, degree] = match parameters[..] {
             [] => [0.0; 3],
             [gamma, bias, degree] => [gamma, bias, degree],

@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::coupling::{Sigmoid, couple};
 use super::machine::Machine;
+use crate::attributes;
 use crate::ml::labels::Labels;
 use crate::ml::post_transform::PostTransform;
 
@@ -79,9 +80,7 @@ struct Duel {
 impl Duel {
     /// Nothing where there are no support vectors.
     fn parse(node: &NodeProto, n_classes: usize) -> TractResult<Option<Duel>> {
-        let per_class: Vec<i64> = node
-            .get_attr_opt_vec("vectors_per_class")?
-            .unwrap_or_default();
+        let per_class: Vec<i64> = attributes::list(node, "vectors_per_class")?;
         let mut starts = vec![0usize];
         for &count in &per_class {
             let count = usize::try_from(count).ok();
@@ -172,7 +171,7 @@ fn list(node: &NodeProto, name: &str, length: usize) -> TractResult<Vec<f32>> {
 }
 
 fn sigmoids(node: &NodeProto, n_pairs: usize) -> TractResult<Vec<Sigmoid>> {
-    let slopes: Vec<f32> = node.get_attr_opt_vec("prob_a")?.unwrap_or_default();
+    let slopes: Vec<f32> = attributes::list(node, "prob_a")?;
     if slopes.is_empty() {
         return Ok(vec![]);
     }

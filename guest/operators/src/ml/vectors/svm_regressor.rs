@@ -5,6 +5,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::machine::Machine;
+use crate::attributes;
 use crate::mapping::{Mapping, mapping};
 use crate::ml::post_transform::PostTransform;
 
@@ -31,7 +32,7 @@ pub fn svm_regressor(
         machine,
         coefficients,
         rho: rho[0],
-        one_class: node.get_attr_opt::<i64>("one_class")?.unwrap_or(0) != 0,
+        one_class: attributes::flag(node, "one_class", false)?,
     };
     Ok((mapping(regressor), vec![]))
 }

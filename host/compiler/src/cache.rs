@@ -50,17 +50,18 @@ impl CodeCache {
         })
     }
 
-    /// What was written under `name`, if this host wrote it.
-    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+    /// What was written under `name`, if this host wrote it: a file that holds the code and then the tag.
+    pub fn open_entry(&self, name: &str) -> Option<fs::File> {
         let place = self.place.as_ref()?;
-        let contents = fs::read(place.directory.join(name)).ok()?;
-        open_sealed(&place.key, name, contents).or_else(|| {
-            tracing::warn!(
-                name,
-                "a cache entry is not what this host wrote; compiling again"
-            );
-            None
-        })
+        let mut file = fs::File::open(place.directory.join(name)).ok()?;
+        if is_sealed(&place.key, name, &mut file).is_ok_and(|sealed| sealed) {
+            return Some(file);
+        }
+        tracing::warn!(
+            name,
+            "a cache entry is not what this host wrote; compiling again"
+        );
+        None
     }
 
     /// Keeps `code` under `name`. A failure is logged: the entry is only a copy.
@@ -72,14 +73,16 @@ impl CodeCache {
     }
 }
 
-/// What `contents` holds before its tag, if the tag is ours for this name.
-fn open_sealed(key: &[u8; 32], name: &str, mut contents: Vec<u8>) -> Option<Vec<u8>> {
-    let (code, tag) = contents.split_last_chunk::<TAG_BYTES>()?;
-    if tag_of(key, name, code) != *tag {
-        return None;
-    }
-    contents.truncate(contents.len() - TAG_BYTES);
-    Some(contents)
+/// Whether `file` ends with our tag of this name and of what comes before it.
+fn is_sealed(key: &[u8; 32], name: &str, file: &mut fs::File) -> io::Result<bool> {
+    let Some(length) = file.metadata()?.len().checked_sub(TAG_BYTES as u64) else {
+        return Ok(false);
+    };
+    let mut hasher = begin_tag(key, name);
+    hasher.update_reader(Read::take(&mut *file, length))?;
+    let mut tag = [0; TAG_BYTES];
+    file.read_exact(&mut tag)?;
+    Ok(hasher.finalize() == tag)
 }
 
 /// Writes `code` and its tag, in one step: a reader sees the old entry or the new one.
@@ -87,7 +90,8 @@ fn write_sealed(directory: &Path, key: &[u8; 32], name: &str, code: &[u8]) -> io
     let unfinished = directory.join(format!(".{name}.{}", std::process::id()));
     let written = create_private(&unfinished).and_then(|mut file| {
         file.write_all(code)?;
-        file.write_all(tag_of(key, name, code).as_bytes())?;
+        let tag = begin_tag(key, name).update(code).finalize();
+        file.write_all(tag.as_bytes())?;
         fs::rename(&unfinished, directory.join(name))
     });
     if written.is_err() {
@@ -97,12 +101,11 @@ fn write_sealed(directory: &Path, key: &[u8; 32], name: &str, code: &[u8]) -> io
     written
 }
 
-fn tag_of(key: &[u8; 32], name: &str, code: &[u8]) -> blake3::Hash {
+fn begin_tag(key: &[u8; 32], name: &str) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&(name.len() as u64).to_le_bytes());
     hasher.update(name.as_bytes());
-    hasher.update(code);
-    hasher.finalize()
+    hasher
 }
 
 fn create_private(path: &Path) -> io::Result<fs::File> {
