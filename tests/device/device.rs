@@ -104,20 +104,26 @@ impl Device {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let mut beginning = String::new();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let mut device = Device {
+            child,
+            said,
+            beginning: String::new(),
+            address: String::new(),
+        };
+        device.address = device.listening();
+        device
+    }
+
+    /// Where it says that it listens.
+    fn listening(&mut self) -> String {
         loop {
-            let before = beginning.len();
-            let read = said.read_line(&mut beginning).unwrap();
-            assert!(read > 0, "the device ended: {beginning}");
-            if let Some((_, address)) = beginning[before..].split_once("listening on http://") {
-                let address = address.trim().to_owned();
-                return Device {
-                    child,
-                    said,
-                    beginning,
-                    address,
-                };
+            let before = self.beginning.len();
+            let read = self.said.read_line(&mut self.beginning).unwrap();
+            assert!(read > 0, "the device ended: {}", self.beginning);
+            let line = &self.beginning[before..];
+            if let Some((_, address)) = line.split_once("listening on http://") {
+                return address.trim().to_owned();
             }
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::models::build;
 use crate::process::{cargo, command, release_dir, root, run};
-use crate::test::Outcome;
+use crate::test::{Outcome, programs};
 
 /// The models of `models/`, with the options that `modelet build` needs for them.
 const MODELS: &[(&str, &[&str])] = &[
@@ -27,7 +27,7 @@ const MANIFEST: [&str; 2] = ["--manifest-path", "tests/gateway/Cargo.toml"];
 
 /// Runs every story of `tests/gateway`, with the `modelet` of this moment.
 pub fn test() -> Result<Outcome> {
-    run(cargo().args(["build", "--release", "--workspace", "--bins", "--examples"]))?;
+    programs()?;
     application()?;
     let repository = root().join("target/gateway/repository");
     for (name, options) in MODELS {

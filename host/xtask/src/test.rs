@@ -58,8 +58,14 @@ pub fn browser() -> Result<()> {
 
 /// The stories in a browser, with the `modelet` of this moment.
 fn in_browser() -> Result<Outcome> {
-    run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    programs()?;
     browser::test()
+}
+
+/// Builds `modelet` and what else runs, as the tests have built it: without the examples Cargo would
+/// choose other features, and build most of it again.
+pub fn programs() -> Result<()> {
+    run(cargo().args(["build", "--release", "--workspace", "--bins", "--examples"]))
 }
 
 /// A part that needs a virtual environment.
