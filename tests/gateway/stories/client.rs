@@ -56,6 +56,8 @@ impl Connection {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        // The last answer may be there before the connection knows that it is over.
+        self.0.ready().await.unwrap();
         let body = Full::new(Bytes::copy_from_slice(body));
         let request = request.body(body).unwrap();
         let (head, body) = self.0.send_request(request).await.unwrap().into_parts();
