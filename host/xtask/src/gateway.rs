@@ -17,7 +17,7 @@ const MODELS: &[(&str, &[&str])] = &[
     ("wine", &[]),
     ("diabetes", &[]),
     ("magika", &["--input", "bytes=INT32[1,2048]"]),
-    ("mobilenet", &["--input", "image=FP32[1,3,224,224]"]),
+    ("mobilenet", &[]),
 ];
 
 /// The second version is given up for the first.
