@@ -12,39 +12,16 @@ pub fn lint() -> Result<()> {
     }
     clippy(&["--workspace", "--all-targets", "--release"])?;
     guest::add_target(guest::TARGET)?;
-    clippy(&[
-        "--package",
-        "modelet-engine",
-        "--lib",
-        "--target",
-        guest::TARGET,
-        "--profile",
-        "guest",
-        "--target-dir",
-        "target/guest",
-    ])?;
-    clippy(&[
-        "--package",
-        "modelet-browser",
-        "--lib",
-        "--target",
-        guest::TARGET,
-        "--profile",
-        "browser",
-        "--target-dir",
-        "target/guest",
-    ])?;
-    clippy(&[
-        "--package",
-        "modelet-gateway",
-        "--lib",
-        "--target",
-        guest::TARGET,
-        "--profile",
-        "browser",
-        "--target-dir",
-        "target/guest",
-    ])?;
+    for (package, profile) in [
+        ("modelet-engine", "guest"),
+        ("modelet-browser", "browser"),
+        ("modelet-gateway", "browser"),
+    ] {
+        let target_dir = ["--target-dir", "target/guest"];
+        let package = ["--package", package, "--lib"];
+        let target = ["--target", guest::TARGET, "--profile", profile];
+        clippy(&[&package[..], &target, &target_dir].concat())?;
+    }
     run(cargo().args(["test", "--release", "--workspace", "--test", "layering"]))
 }
 
