@@ -1,11 +1,15 @@
 //! What is served: written by `modelet bundle spin`, read by every instance of the gateway.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use modelet_policy::breaker::outcomes::Judge;
 use modelet_policy::deployment::{self, Deployment};
 use modelet_policy::names::{ModelName, Version};
+use modelet_policy::rollout::kept::Kept;
+use modelet_policy::rollout::strategy::Strategy;
 use modelet_policy::spec::ModelSpec;
+use modelet_policy::versions;
 use modelet_protocol::Signature;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +18,7 @@ use serde_json::Value;
 pub const SLOTS: u8 = 16;
 
 /// For one call, where `model.toml` has no timeout.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the generated component says.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -43,7 +47,10 @@ pub struct Modelet {
 
 /// The models that are served, with what policy makes of them.
 pub struct Served {
+    /// Follows the rollouts.
     pub deployment: Deployment,
+    /// As `model.toml` has them.
+    declared: BTreeMap<ModelName, ModelSpec>,
     models: BTreeMap<ModelName, Model>,
 }
 
@@ -53,14 +60,17 @@ impl Served {
         let told = |error: serde_json::Error| format!("the application cannot be read: {error}");
         let application: Application = serde_json::from_str(json).map_err(told)?;
         let mut deployment = Deployment::default();
+        let mut declared = BTreeMap::new();
         for (name, model) in &application.models {
             let spec =
                 ModelSpec::read(&model.policy).map_err(|errors| format!("{name}: {errors}"))?;
             let versions: Vec<Version> = model.versions.keys().copied().collect();
-            deployment.insert(name.clone(), spec, versions, SEED);
+            deployment.insert(name.clone(), spec.clone(), versions, SEED);
+            declared.insert(name.clone(), spec);
         }
         Ok(Served {
             deployment,
+            declared,
             models: application.models,
         })
     }
@@ -69,13 +79,61 @@ impl Served {
         self.models.get(model)?.versions.get(&version)
     }
 
+    /// What no other artifact has.
+    pub fn digest(&self, model: &ModelName, version: Version) -> Option<&str> {
+        self.modelet(model, version)?.sha256.get(..16)
+    }
+
+    /// The artifacts of the versions that are served, by what no other artifact has.
+    pub fn artifacts(&self, model: &ModelName) -> BTreeMap<Version, String> {
+        let digest = |version| Some((version, self.digest(model, version)?.to_owned()));
+        let versions = self.deployment.versions(model);
+        versions.filter_map(digest).collect()
+    }
+
+    /// How versions that come later take over; `None` where they do so at once.
+    pub fn strategy(&self, model: &ModelName) -> Option<&Strategy> {
+        self.declared.get(model)?.strategy.as_ref()
+    }
+
+    /// The version that answers where nothing was rolled out yet.
+    pub fn default(&self, model: &ModelName) -> Option<Version> {
+        let spec = &self.declared.get(model)?.versions;
+        versions::default(spec, self.deployment.versions(model))
+    }
+
+    /// Lets requests follow a rollout.
+    pub fn follow(&mut self, model: &ModelName, kept: &Kept) {
+        let Some(declared) = self.declared.get(model) else {
+            return;
+        };
+        let artifacts = self.artifacts(model);
+        let spec = match kept.suits(|version| artifacts.contains_key(&version)) {
+            true => kept.rollout().applied_to(declared),
+            // Its canary is not here: this instance is about to be replaced, or has just come back.
+            false => {
+                let mut spec = declared.clone();
+                spec.versions.default = Some(kept.rollout().stable);
+                spec
+            }
+        };
+        self.deployment.change(model, spec);
+    }
+
+    /// The longest that a call of this model may take.
+    pub fn timeout(&self, model: &ModelName) -> Duration {
+        let spec = self.declared.get(model);
+        let timeout = spec.and_then(|spec| spec.limits.timeout);
+        timeout.unwrap_or(TIMEOUT)
+    }
+
     /// How calls of a version are judged; `None` where no breaker looks at them.
     pub fn judge(&self, model: &ModelName, version: Version) -> Option<Judge> {
         let spec = self.deployment.spec(model)?;
         Some(Judge {
             limits: spec.breaker.clone()?,
             seed: deployment::breaker_seed(model, version, SEED),
-            timeout: spec.limits.timeout.unwrap_or(TIMEOUT),
+            timeout: self.timeout(model),
         })
     }
 }

@@ -11,13 +11,14 @@ use modelet_policy::deployment::{self, Step as Policy};
 use modelet_policy::fallback::{Target, Trigger};
 use modelet_policy::guard::{Guards, Numbers};
 use modelet_policy::names::{ModelName, Version};
+use modelet_policy::rollout::evidence::Observation;
 use modelet_protocol::rest::{HEADER_LENGTH, InferRequest, decode_request};
 use modelet_protocol::{Signature, Tensor};
 
 use crate::answer::{Answer, By, keep, static_outputs};
 use crate::application::Served;
 use crate::caller::caller;
-use crate::memory::Memory;
+use crate::memory::{Memory, Note, note_key};
 use crate::path::Named;
 use crate::reply::{Failure, Reply};
 
@@ -41,6 +42,10 @@ pub struct Inference {
     answer: Option<Answer>,
     /// The failure that is told if nobody answers.
     first: Option<Failure>,
+    /// The rollout that the first attempt is evidence for.
+    watch: Option<Watch>,
+    /// Keys, and what is to be set to them next.
+    sets: Vec<(String, Vec<u8>)>,
     changed: BTreeSet<ModelName>,
 }
 
@@ -49,6 +54,17 @@ struct Asked {
     model: ModelName,
     version: Version,
     call: Call,
+    /// When the modelet itself was asked.
+    since: Duration,
+}
+
+/// What a request is evidence for.
+struct Watch {
+    rollout: String,
+    version: Version,
+    is_canary: bool,
+    /// The canary's, in parts of the whole.
+    share: u32,
 }
 
 /// What is to be done next.
@@ -56,6 +72,11 @@ struct Asked {
 pub enum Step {
     /// Write down what is known of this model, before it is asked.
     Save(ModelName),
+    /// Set this key to this value, which is nothing where it is to be as if it was never set.
+    Set {
+        key: String,
+        value: Vec<u8>,
+    },
     /// Ask the modelet in this slot; [`Inference::called`] takes what it says.
     Call {
         slot: u8,
@@ -76,11 +97,11 @@ pub fn remembered(served: &Served, model: &str) -> Vec<ModelName> {
         Target::Model { name, .. } => Some(name.clone()),
         Target::Version(_) | Target::Remote(_) | Target::Static(_) => None,
     });
-    let has_breaker = |name: &ModelName| {
+    let has_memory = |name: &ModelName| {
         let spec = served.deployment.spec(name);
-        spec.is_some_and(|spec| spec.breaker.is_some())
+        spec.is_some_and(|spec| spec.breaker.is_some() || spec.strategy.is_some())
     };
-    let all: BTreeSet<ModelName> = others.chain([name.clone()]).filter(has_breaker).collect();
+    let all: BTreeSet<ModelName> = others.chain([name.clone()]).filter(has_memory).collect();
     all.into_iter().collect()
 }
 
@@ -113,6 +134,7 @@ impl Inference {
         let request = served
             .deployment
             .begin(&named.model, &caller, deadline, now)?;
+        let watch = Watch::new(memory, &named.model, &request);
         Ok(Inference {
             first: request.kept_away().map(|why| away(&named.model, why)),
             model: named.model,
@@ -121,11 +143,19 @@ impl Inference {
             number,
             call: None,
             answer: None,
+            watch,
+            sets: Vec::new(),
             changed: BTreeSet::new(),
         })
     }
 
     pub fn step(&mut self, instance: &mut Instance, now: Duration) -> Step {
+        if let Some((key, value)) = self.sets.pop() {
+            return Step::Set { key, value };
+        }
+        if let Some(asked) = &mut self.call {
+            asked.since = now;
+        }
         if let Some(asked) = &self.call {
             return self.call(instance, asked);
         }
@@ -187,21 +217,60 @@ impl Inference {
             }
             Err(_) => End::Forgotten,
         };
-        let Instance { served, memory } = instance;
+        let Instance { served, memory } = &mut *instance;
         if let Some(judge) = served.judge(&asked.model, asked.version) {
             let outcomes = memory.outcomes(served, &asked.model, asked.version);
             if outcomes.end(asked.call, end, &judge, now) {
                 self.changed.insert(asked.model.clone());
             }
         }
+        let time = now.saturating_sub(asked.since);
+        let refused = self.watched(memory, &asked, judged.as_ref().err(), time, now);
         match judged {
             Ok(outputs) => {
-                served.deployment.answered(&mut self.request, now);
+                instance
+                    .served
+                    .deployment
+                    .answered(&mut self.request, now);
                 let by = By::Version(asked.model, asked.version);
                 self.answer = Some(Answer { outputs, by });
             }
-            Err(failure) => self.failed(instance, failure, now),
+            Err(failure) => self.failed(instance, failure, refused, now),
         }
+    }
+
+    /// The first attempt of a request that is evidence has ended. Whether others are asked, although it
+    /// is the request that is refused: callers did not ask to have a version tried on them that takes
+    /// other requests.
+    fn watched(
+        &mut self,
+        memory: &mut Memory,
+        asked: &Asked,
+        failure: Option<&Failure>,
+        time: Duration,
+        now: Duration,
+    ) -> Option<Trigger> {
+        let watch = self.watch.take()?;
+        if watch.is_canary {
+            let key = note_key(&asked.model, asked.call.number);
+            self.sets.push((key, Vec::new()));
+        }
+        let failed = failure.map(Failure::judged);
+        // A failure that says nothing of the version.
+        if failed == Some(None) {
+            return None;
+        }
+        let seen = Observation {
+            version: asked.version,
+            is_canary: watch.is_canary,
+            share: watch.share,
+            failed: failed.flatten(),
+            time,
+        };
+        if memory.record(&asked.model, &watch.rollout, seen, now) {
+            self.changed.insert(asked.model.clone());
+        }
+        seen.failed.filter(|_| watch.is_canary)
     }
 
     /// The models of which something has become known that others should know.
@@ -224,15 +293,28 @@ impl Inference {
             let outputs = self.decoded.outputs.iter();
             signature.check_outputs(outputs.map(|output| output.name.as_str()))
         });
-        if let Some(Err(invalid)) = checked {
-            self.failed(instance, Failure::Invalid(invalid), now);
-            return None;
-        }
+        // Its breaker may have kept the first attempt away.
+        let is_first = |watch: &Watch| watch.version == version && model.as_str() == self.model;
+        self.watch = self.watch.take().filter(is_first);
         self.number = self.number.wrapping_add(1);
         let call = Call {
             began: now,
             number: self.number,
         };
+        let asked = Asked {
+            model: model.clone(),
+            version,
+            call,
+            since: now,
+        };
+        if let Some(Err(invalid)) = checked {
+            let failure = Failure::Invalid(invalid);
+            let refused = self.watched(memory, &asked, Some(&failure), Duration::ZERO, now);
+            // It was never asked.
+            self.sets.clear();
+            self.failed(instance, failure, refused, now);
+            return None;
+        }
         let judge = served.judge(&model, version);
         let is_marked = judge.is_some_and(|judge| {
             let outcomes = memory.outcomes(served, &model, version);
@@ -242,17 +324,21 @@ impl Inference {
             }
             is_doubtful
         });
-        let asked = Asked {
-            model: model.clone(),
-            version,
-            call,
-        };
-        let step = match is_marked {
-            true => Step::Save(model),
-            false => self.call(instance, &asked),
-        };
+        if let Some(watch) = self.watch.as_ref().filter(|watch| watch.is_canary) {
+            let note = Note {
+                rollout: watch.rollout.clone(),
+                share: watch.share,
+                began: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
+                number: call.number,
+            };
+            let key = note_key(&model, call.number);
+            self.sets.push((key, note.written()));
+        }
         self.call = Some(asked);
-        Some(step)
+        match is_marked {
+            true => Some(Step::Save(model)),
+            false => Some(self.step(instance, now)),
+        }
     }
 
     fn call(&self, instance: &Instance, asked: &Asked) -> Step {
@@ -270,10 +356,40 @@ impl Inference {
         }
     }
 
-    fn failed(&mut self, instance: &mut Instance, failure: Failure, now: Duration) {
+    /// `refused` is why others are asked all the same, where the failure itself is the caller's doing.
+    fn failed(
+        &mut self,
+        instance: &mut Instance,
+        failure: Failure,
+        refused: Option<Trigger>,
+        now: Duration,
+    ) {
         let deployment = &mut instance.served.deployment;
-        deployment.failed(&mut self.request, failure.trigger(), now);
-        self.first.get_or_insert(failure);
+        let trigger = failure.trigger().or(refused);
+        deployment.failed(&mut self.request, trigger, now);
+        // That the canary refuses a request is nothing to tell if stable does too.
+        if self.first.as_ref().is_none_or(|first| first.trigger().is_none()) {
+            self.first = Some(failure);
+        }
+    }
+}
+
+impl Watch {
+    /// `None` where the request is no evidence: its version was not chosen by the weights, or not by
+    /// them alone. One that names the canary is, as long as the weights send it nothing.
+    fn new(memory: &Memory, model: &str, request: &deployment::Request) -> Option<Watch> {
+        let name = model.parse().ok()?;
+        let rollout = memory.rollout(&name)?.rollout();
+        let version = request.first()?;
+        let is_canary = version == rollout.canary;
+        let takes_part = rollout.is_active() && (is_canary || version == rollout.stable);
+        let is_tried = request.is_pinned() && is_canary && rollout.weight == 0;
+        (takes_part && (request.by_weight() || is_tried)).then(|| Watch {
+            rollout: rollout.id.clone(),
+            version,
+            is_canary,
+            share: rollout.weight,
+        })
     }
 }
 

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod path;
 pub mod reply;
 pub mod rest;
+pub mod rollouts;
 #[cfg(target_family = "wasm")]
 mod service;
 #[cfg(target_family = "wasm")]

@@ -45,6 +45,16 @@ impl Path {
         }
     }
 
+    /// The model that it is about.
+    pub fn model(&self) -> Option<&str> {
+        match self {
+            Path::Server | Path::Live | Path::Ready => None,
+            Path::Metadata(named) | Path::ModelReady(named) | Path::Infer(named) => {
+                Some(&named.model)
+            }
+        }
+    }
+
     pub fn method(&self) -> http::Method {
         match self {
             Path::Infer(_) => http::Method::POST,

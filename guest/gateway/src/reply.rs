@@ -70,6 +70,15 @@ impl Failure {
         }
     }
 
+    /// What it says of the version that was asked; `None` for nothing. Callers make mistakes with every
+    /// version: one that refuses more than the other has another signature.
+    pub fn judged(&self) -> Option<Trigger> {
+        match self {
+            Failure::Invalid(_) | Failure::Refused(_) => Some(Trigger::Failed),
+            failure => failure.trigger(),
+        }
+    }
+
     pub fn reply(&self) -> Reply {
         error(self.status(), self.to_string())
     }

@@ -20,7 +20,7 @@ use crate::application::Served;
 use crate::caller::REQUEST_ID;
 use crate::inference::{Inference, Instance, Step, remembered};
 use crate::memory::Memory;
-use crate::path::Named;
+use crate::path::{Named, Path};
 use crate::reply::{Failure, Reply, error};
 use crate::rest::{Begun, begin};
 use crate::slots;
@@ -46,6 +46,9 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
     let id = head.headers.get(REQUEST_ID).cloned().unwrap_or_else(fresh);
     head.headers.insert(REQUEST_ID, id.clone());
     let path = head.uri.path();
+    if let Some(parsed) = Path::parse(path) {
+        refresh(parsed.model().unwrap_or_default()).await;
+    }
     let begun = with(|instance| Ok(begin(&instance.served, &head.method, path, &head.headers)));
     let mut reply = match begun {
         Ok(Begun::Reply(reply)) => reply,
@@ -66,21 +69,27 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
     reply.map(|body| Full::new(Bytes::from(body)))
 }
 
-async fn infer(named: Named, headers: &HeaderMap, body: &[u8]) -> Result<Reply, Failure> {
-    let models = with(|instance| {
-        let models = remembered(&instance.served, &named.model).into_iter();
+/// Takes in what others know of this model, and of those that may answer for it.
+async fn refresh(model: &str) {
+    let stale = with(|instance| {
+        let models = remembered(&instance.served, model).into_iter();
         let stale = models.filter(|model| instance.memory.is_stale(model, now()));
         Ok(stale.collect::<Vec<_>>())
-    })?;
-    for model in &models {
-        store::read(model).await;
+    });
+    // An instance that could not start says so when it is asked.
+    for model in stale.unwrap_or_default() {
+        store::read(&model).await;
     }
+}
+
+async fn infer(named: Named, headers: &HeaderMap, body: &[u8]) -> Result<Reply, Failure> {
     let number = get_random_u64() as u32;
     let begun = with(|it| Inference::begin(it, named, headers, body, now(), number));
     let mut inference = begun?;
     let reply = loop {
         match with(|instance| Ok(inference.step(instance, now())))? {
             Step::Save(model) => store::write(&model).await,
+            Step::Set { key, value } => store::set(&key, &value).await,
             Step::Call {
                 slot,
                 inputs,

@@ -10,7 +10,7 @@ use crate::breaker::Breaker;
 use crate::fallback::{Target, Trigger};
 use crate::guard::{Guards, Numbers};
 use crate::names::{ModelName, Version, Which};
-use crate::routing::{self, Sticky, hash};
+use crate::routing::{self, Sticky, Why, hash};
 use crate::spec::ModelSpec;
 use crate::versions;
 
@@ -64,6 +64,7 @@ pub struct Request {
     model: ModelName,
     first: Result<Version, Trigger>,
     pinned: bool,
+    by_weight: bool,
     deadline: Duration,
     begun: bool,
     /// Why each attempt so far failed.
@@ -133,6 +134,13 @@ impl Deployment {
         self.models.insert(name, Model { spec, versions });
     }
 
+    /// Serves a model by another spec from now on, in the versions that it has.
+    pub fn change(&mut self, name: &ModelName, spec: ModelSpec) {
+        if let Some(model) = self.models.get_mut(name) {
+            model.spec = spec;
+        }
+    }
+
     /// How a model is served.
     pub fn spec(&self, name: &ModelName) -> Option<&ModelSpec> {
         Some(&self.models.get(name)?.spec)
@@ -175,13 +183,14 @@ impl Deployment {
         now: Duration,
     ) -> Result<Request, Unknown> {
         let (name, model) = self.model(model)?;
-        let first = match &caller.version {
-            Some(version) => Ok(model.known(&name, version)?),
+        let (first, by_weight) = match &caller.version {
+            Some(version) => (Ok(model.known(&name, version)?), false),
             None => model.route(caller, now),
         };
         Ok(Request {
             first,
             pinned: caller.version.is_some(),
+            by_weight,
             model: name,
             deadline,
             begun: false,
@@ -333,6 +342,21 @@ impl Deployment {
 }
 
 impl Request {
+    /// The version that is asked first.
+    pub fn first(&self) -> Option<Version> {
+        self.first.ok()
+    }
+
+    /// Whether the caller chose the version.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+
+    /// Whether the weights alone chose the version, with none passed over.
+    pub fn by_weight(&self) -> bool {
+        self.by_weight
+    }
+
     /// Why nobody was asked at first.
     pub fn kept_away(&self) -> Option<Trigger> {
         self.first.err()
@@ -365,7 +389,8 @@ impl Model {
         version.filter(|version| self.versions.contains_key(version))
     }
 
-    fn route(&self, caller: &Caller, now: Duration) -> Result<Version, Trigger> {
+    /// The version, and whether the weights alone chose it.
+    fn route(&self, caller: &Caller, now: Duration) -> (Result<Version, Trigger>, bool) {
         let willing = |version: &Version| {
             let breaker = self.versions.get(version).map(|known| &known.breaker);
             breaker
@@ -374,16 +399,20 @@ impl Model {
         };
         let header = |name: &str| caller.headers.get(name).map(String::as_str);
         let key = hash(&self.spec.traffic.salt, self.key(caller).as_bytes());
-        let of = |ready: Vec<Version>| {
-            let routed = routing::route(&self.spec, ready.into_iter(), header, key);
-            routed.map(|(version, _)| version)
-        };
-        of(self.ready(now).filter(willing).collect()).ok_or_else(|| {
-            match of(self.ready(now).collect()) {
-                Some(_) => Trigger::Breaker,
-                None => Trigger::Load,
+        let of =
+            |ready: &[Version]| routing::route(&self.spec, ready.iter().copied(), header, key);
+        let ready: Vec<Version> = self.ready(now).collect();
+        let willing: Vec<Version> = ready.iter().copied().filter(willing).collect();
+        match of(&willing) {
+            Some((version, why)) => {
+                // Where a version was passed over, the shares are not those of the weights.
+                let mut weighted = self.spec.traffic.weights.iter();
+                let is_fair = weighted.all(|(it, parts)| *parts == 0 || willing.contains(it));
+                (Ok(version), is_fair && why == Why::Weight)
             }
-        })
+            None if of(&ready).is_some() => (Err(Trigger::Breaker), false),
+            None => (Err(Trigger::Load), false),
+        }
     }
 
     fn key<'a>(&self, caller: &'a Caller) -> &'a str {

@@ -16,6 +16,7 @@
 pub mod analysis;
 pub mod bandit;
 pub mod evidence;
+pub mod kept;
 pub mod measure;
 pub mod strategy;
 
@@ -150,6 +151,14 @@ impl Rollout {
 
     pub fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Progressing | Phase::Paused(_))
+    }
+
+    /// Whether its shares are shares; what comes from somewhere else may be damaged.
+    pub fn is_sound(&self) -> bool {
+        let of_arms: u64 = self.arms.values().map(|parts| u64::from(*parts)).sum();
+        self.weight <= WHOLE
+            && self.mirror <= WHOLE
+            && (self.arms.is_empty() || of_arms == u64::from(WHOLE))
     }
 
     /// The versions that requests may be sent to.

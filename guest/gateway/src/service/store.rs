@@ -12,7 +12,8 @@ use spin_sdk::time::sleep;
 use spin_sdk::wasip3::random::random::get_random_u64;
 
 use super::{log, now, with};
-use crate::memory::{SHARDS, key};
+use crate::memory::{NOTES, Part, SHARDS, key, note_key};
+use crate::rollouts::follow;
 
 /// A request waits no longer than this for the store.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -25,38 +26,87 @@ thread_local! {
 
 /// Takes in what others know of this model.
 pub async fn read(model: &ModelName) {
-    let values = within(async {
-        let store = Store::open_default().await?;
-        let keys: Vec<String> = (0..SHARDS).map(|shard| key(model, shard)).collect();
-        let values = join_all(keys.iter().map(|key| store.get(key))).await;
-        values.into_iter().collect::<Result<Vec<_>, Error>>()
-    });
-    let values: Vec<Vec<u8>> = match values.await {
-        Some(values) => values.into_iter().flatten().collect(),
-        None => Vec::new(),
-    };
-    let read = with(|instance| Ok(instance.memory.read(model, &values, now())));
+    let keys = (0..SHARDS).map(|shard| key(model, shard)).collect();
+    let values = within(get(keys)).await;
+    let values = values.as_deref();
+    let read = with(|instance| Ok(instance.memory.read(model, values, now())));
     if let Ok(Err(damaged)) = read {
         log(format!("model {model}: {damaged}")).await;
     }
+    // Nobody may think that nothing is kept who only could not read it.
+    if values.is_none() {
+        return;
+    }
+    find_lost(model).await;
+    let followed = with(|instance| Ok(follow(instance, model, now())));
+    let followed = followed.unwrap_or_default();
+    for what in followed.said {
+        log(format!("model {model}: {what}")).await;
+    }
+    if followed.changed {
+        write(model).await;
+    }
+}
+
+/// Calls of a canary that took their instances with them.
+async fn find_lost(model: &ModelName) {
+    let is_active = with(|instance| {
+        let kept = instance.memory.rollout(model);
+        Ok(kept.is_some_and(|kept| kept.rollout().is_active()))
+    });
+    if !is_active.unwrap_or_default() {
+        return;
+    }
+    let keys = (0..NOTES).map(|number| note_key(model, number)).collect();
+    let notes = within(get(keys)).await.unwrap_or_default();
+    let lost = with(|instance| {
+        let timeout = instance.served.timeout(model);
+        let memory = &mut instance.memory;
+        Ok(memory.find_lost(model, &notes, timeout, now()))
+    });
+    for number in lost.unwrap_or_default() {
+        set(&note_key(model, number), &[]).await;
+    }
+}
+
+async fn get(keys: Vec<String>) -> Result<Vec<Vec<u8>>, Error> {
+    let store = Store::open_default().await?;
+    let values = join_all(keys.iter().map(|key| store.get(key))).await;
+    let values: Vec<Option<Vec<u8>>> = values.into_iter().collect::<Result<_, Error>>()?;
+    Ok(values.into_iter().flatten().collect())
+}
+
+pub async fn set(key: &str, value: &[u8]) {
+    let set = within(async { Store::open_default().await?.set(key, value).await });
+    set.await;
 }
 
 /// Lets others know what this instance knows of this model.
 pub async fn write(model: &ModelName) {
     let key = key(model, SHARD.with(|shard| *shard));
+    let mut news = Part::default();
     let written = within(async {
         let store = Store::open_default().await?;
         let stored = store.get(&key).await?;
         let value = with(|instance| {
             let stored = stored.as_deref();
-            Ok(instance.memory.write(&instance.served, model, stored))
+            let memory = &mut instance.memory;
+            let (value, part) = memory.write(&instance.served, model, stored, now());
+            news = part;
+            Ok(value)
         });
         match value {
             Ok(value) => store.set(&key, value).await,
             Err(failure) => Err(Error::Other(failure.to_string())),
         }
     });
-    written.await;
+    if written.await.is_none() {
+        // An instance that could not start has nothing to keep.
+        let _ = with(|instance| {
+            instance.memory.keep(model, &news);
+            Ok(())
+        });
+    }
 }
 
 /// What the store answers; `None`, and a line in the log when that begins, if it does not.
@@ -73,7 +123,7 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Option<T> {
     };
     if !IS_DOWN.replace(true) {
         log(format!(
-            "the key-value store cannot be used, so that breakers last as long as this instance: {reason}"
+            "the key-value store cannot be used, so that breakers last as long as this instance and no rollout goes on: {reason}"
         ))
         .await;
     }

@@ -57,6 +57,30 @@ pub struct Background {
     pub analysis: Analysis,
 }
 
+impl Strategy {
+    /// Whether it is decided by the requests alone that callers are answered: without any that are
+    /// mirrored, and without rewards.
+    pub fn is_by_requests(&self) -> bool {
+        let measures = |analysis: &Analysis| {
+            let mut metrics = analysis.metrics.iter();
+            metrics.all(|metric| {
+                !matches!(
+                    metric.measure,
+                    Measure::Disagreement { .. } | Measure::Reward { .. }
+                )
+            })
+        };
+        let background = self.background.as_ref();
+        background.is_none_or(|background| measures(&background.analysis))
+            && self.steps.iter().all(|step| match step {
+                Step::SetWeight(_) | Step::Pause(_) => true,
+                Step::SetMirror(parts) => *parts == 0,
+                Step::Analysis(analysis) => measures(analysis),
+                Step::Bandit(_) => false,
+            })
+    }
+}
+
 impl Name {
     /// As it stands in `model.toml`.
     pub fn word(self) -> &'static str {
