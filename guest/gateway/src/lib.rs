@@ -11,6 +11,7 @@
     allow(clippy::unwrap_used, reason = "a panic is how a test fails")
 )]
 
+pub mod admin;
 pub mod answer;
 pub mod application;
 pub mod caller;

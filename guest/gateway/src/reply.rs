@@ -32,6 +32,8 @@ pub enum Failure {
     Refused(String),
     ModelFailed(String),
     Guarded(String),
+    /// Something that is needed for this request cannot be used now.
+    Unreachable(String),
     Internal(String),
 }
 
@@ -39,7 +41,9 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Failure::Unknown(_) => StatusCode::NOT_FOUND,
-            Failure::NotReady(_) | Failure::Breaker(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::NotReady(_) | Failure::Breaker(_) | Failure::Unreachable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Failure::Invalid(_) | Failure::Malformed(_) | Failure::Refused(_) => {
                 StatusCode::BAD_REQUEST
             }
@@ -66,6 +70,7 @@ impl Failure {
             | Failure::Unsupported(_)
             | Failure::TooLarge(_)
             | Failure::Encoding(_)
+            | Failure::Unreachable(_)
             | Failure::Refused(_) => None,
         }
     }
@@ -108,6 +113,7 @@ impl std::fmt::Display for Failure {
             Failure::Malformed(reason)
             | Failure::Unsupported(reason)
             | Failure::Refused(reason)
+            | Failure::Unreachable(reason)
             | Failure::Internal(reason) => f.write_str(reason),
         }
     }

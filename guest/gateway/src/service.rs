@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
+use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use spin_sdk::http::Request;
 use spin_sdk::http_service;
-use spin_sdk::wasip3::cli::stderr;
+use spin_sdk::wasip3::cli::{environment, stderr};
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use spin_sdk::wasip3::wit_stream;
 
+use crate::admin::Asked;
 use crate::application::Served;
 use crate::caller::REQUEST_ID;
 use crate::inference::{Inference, Instance, Step, remembered};
@@ -46,11 +48,32 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
     let id = head.headers.get(REQUEST_ID).cloned().unwrap_or_else(fresh);
     head.headers.insert(REQUEST_ID, id.clone());
     let path = head.uri.path();
+    let mut reply = match Asked::parse(&head.method, path, &head.headers, token) {
+        Some(Ok(asked)) => {
+            let administered = administer(&asked, &head.headers, body).await;
+            administered.unwrap_or_else(|failure| failure.reply())
+        }
+        Some(Err(reply)) => reply,
+        None => answer(&head, body).await,
+    };
+    reply.headers_mut().insert(REQUEST_ID, id);
+    if head.method == Method::HEAD {
+        reply.body_mut().clear();
+    }
+    reply.map(|body| Full::new(Bytes::from(body)))
+}
+
+async fn answer<B>(head: &Parts, body: B) -> Reply
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let path = head.uri.path();
     if let Some(parsed) = Path::parse(path) {
         refresh(parsed.model().unwrap_or_default()).await;
     }
     let begun = with(|instance| Ok(begin(&instance.served, &head.method, path, &head.headers)));
-    let mut reply = match begun {
+    match begun {
         Ok(Begun::Reply(reply)) => reply,
         Ok(Begun::Infer(named)) => match read(body).await {
             Ok(body) => {
@@ -61,12 +84,31 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
         },
         // Nothing that a caller could do better.
         Err(failure) => error(StatusCode::INTERNAL_SERVER_ERROR, failure.to_string()),
-    };
-    reply.headers_mut().insert(REQUEST_ID, id);
-    if head.method == Method::HEAD {
-        reply.body_mut().clear();
     }
-    reply.map(|body| Full::new(Bytes::from(body)))
+}
+
+/// What whoever steers rollouts has to show; `None` where nobody may.
+fn token() -> Option<String> {
+    let all = environment::get_environment().into_iter();
+    let mut tokens = all.filter(|(name, _)| name == "MODELET_ADMIN_TOKEN");
+    tokens.next().map(|(_, token)| token)
+}
+
+async fn administer<B>(asked: &Asked, headers: &HeaderMap, body: B) -> Result<Reply, Failure>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let unreachable = || Failure::Unreachable("the key-value store cannot be used".to_owned());
+    let body = read(body).await?;
+    if !store::read(&asked.model).await {
+        return Err(unreachable());
+    }
+    let (reply, changed) = with(|instance| Ok(asked.answer(instance, headers, &body, now())))?;
+    match changed && !store::write_all(&asked.model).await {
+        true => Err(unreachable()),
+        false => Ok(reply),
+    }
 }
 
 /// Takes in what others know of this model, and of those that may answer for it.

@@ -12,6 +12,7 @@ use anyhow::{Result, bail, ensure};
 use modelet_gateway::application::{Application, Model, Modelet, SLOTS};
 use modelet_policy::fallback::Target;
 use modelet_policy::names::ModelName;
+use modelet_policy::spec::Serve;
 
 use crate::folder::{Content, File, Written, write};
 use crate::models;
@@ -84,6 +85,21 @@ fn check(name: &ModelName, model: &models::Model) -> Result<()> {
         bail!("model {name} falls back to another server, which a gateway does not ask");
     }
     ensure!(!model.versions.is_empty(), "model {name} has no version");
+    let Some(strategy) = &model.spec.strategy else {
+        return Ok(());
+    };
+    ensure!(
+        strategy.is_by_requests(),
+        "model {name} is rolled out by mirrored requests or by rewards, which a gateway has none of"
+    );
+    ensure!(
+        model.spec.traffic.weights.is_empty(),
+        "model {name} sets traffic.weights, which a rollout moves itself; remove them"
+    );
+    ensure!(
+        model.spec.versions.serve != Serve::Latest,
+        "model {name} serves the latest version only, and a rollout needs two"
+    );
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::HeaderMap;
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::header::ETAG;
+use modelet_admin::change;
 use serde_json::json;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
@@ -120,20 +121,11 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What the caller has seen: the tag in `If-Match`, or `None` for `If-None-Match: *`.
+/// What the caller has seen; `None` where there was nothing.
 fn seen(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(tag) = text(IF_MATCH) {
-        return Ok(Some(tag.trim().trim_matches('"').to_owned()));
-    }
-    match text(IF_NONE_MATCH) {
-        Some("*") => Ok(None),
-        _ => Err(Refusal::new(
-            StatusCode::PRECONDITION_REQUIRED,
-            "a change needs If-Match with the ETag that was last read, or If-None-Match: * where \
-             there is nothing yet",
-        )),
-    }
+    let seen = change::seen(headers);
+    let seen = seen.map_err(|why| Refusal::new(StatusCode::PRECONDITION_REQUIRED, why));
+    Ok(seen?.map(str::to_owned))
 }
 
 impl IntoResponse for ChangeError {

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::application::tests::served;
+use crate::rollouts::follow;
 
 const NOW: Duration = Duration::from_secs(1_000_000);
 
@@ -189,4 +190,81 @@ fn a_healthy_version_with_a_breaker_is_written_down_once() {
         saves.push((marks, inference.changed().count()));
     }
     assert_eq!(saves, [(1, 1), (0, 0), (0, 0)]);
+}
+
+/// Version 2 is the canary of all requests by weight, if any.
+fn rolling(weight: u32) -> Instance {
+    let mut instance = instance(json!({
+        "versions": {"default": 1},
+        "strategy": {"canary": {"steps": [{"setWeight": weight}, {"pause": {}}]}},
+    }));
+    let followed = follow(&mut instance, &"m".parse().unwrap(), NOW);
+    assert!(followed.changed && !followed.said.is_empty());
+    instance
+}
+
+/// Requests and errors of the canary.
+fn canarys(instance: &Instance) -> (u64, u64) {
+    let evidence = instance.memory.evidence(&"m".parse().unwrap());
+    let (_, canary) = evidence.totals();
+    (canary.requests, canary.errors)
+}
+
+#[test]
+fn a_call_of_the_canary_is_noted_until_it_has_ended() {
+    let mut instance = rolling(100);
+    let named = Named {
+        model: "m".to_owned(),
+        version: None,
+    };
+    let headers = HeaderMap::new();
+    let begun = Inference::begin(&mut instance, named, &headers, BODY.as_bytes(), NOW, 1);
+    let mut inference = begun.ok().unwrap();
+    let mut steps = Vec::new();
+    loop {
+        match inference.step(&mut instance, NOW) {
+            Step::Set { key, value } => steps.push((key, value.is_empty())),
+            Step::Call { slot, .. } => {
+                steps.push((slot.to_string(), false));
+                inference.called(&mut instance, well(slot), NOW);
+            }
+            Step::Save(_) => panic!("there is no breaker"),
+            Step::Done(_) => break,
+        }
+    }
+    let key = "modelet/m/note/2".to_owned();
+    assert_eq!(steps, [(key.clone(), false), ("1".to_owned(), false), (key, true)]);
+    assert_eq!(canarys(&instance), (1, 0));
+    assert_eq!(inference.changed().count(), 1);
+}
+
+#[test]
+fn a_request_that_the_canary_refuses_is_stables() {
+    let mut instance = rolling(100);
+    let refuse = |slot| match slot {
+        1 => Err(Failure::Refused("no such row".to_owned())),
+        _ => well(slot),
+    };
+    let (reply, asked) = ask(&mut instance, None, BODY, NOW, refuse);
+    assert_eq!((reply.status().as_u16(), asked), (200, vec![1, 0]));
+    assert_eq!(reply.headers()["modelet-fallback-reason"], "failed");
+    assert_eq!(canarys(&instance), (1, 1));
+    // What both refuse is the caller's doing, and is told as stable tells it.
+    let refuse = |slot| Err(Failure::Refused(format!("says {slot}")));
+    let (reply, _) = ask(&mut instance, None, BODY, NOW, refuse);
+    assert_eq!(body(&reply)["error"], "says 0");
+    assert_eq!(reply.status(), 400);
+}
+
+#[test]
+fn requests_that_name_a_version_are_evidence_where_no_others_are() {
+    let mut instance = rolling(0);
+    for version in ["canary", "2", "stable"] {
+        let (reply, _) = ask(&mut instance, Some(version), BODY, NOW, well);
+        assert_eq!(reply.status(), 200, "{version}");
+    }
+    assert_eq!(canarys(&instance), (2, 0));
+    let mut instance = rolling(100);
+    ask(&mut instance, Some("canary"), BODY, NOW, well);
+    assert_eq!(canarys(&instance), (0, 0));
 }

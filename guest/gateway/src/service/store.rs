@@ -24,8 +24,8 @@ thread_local! {
     static IS_DOWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Takes in what others know of this model.
-pub async fn read(model: &ModelName) {
+/// Takes in what others know of this model. Whether that could be read.
+pub async fn read(model: &ModelName) -> bool {
     let keys = (0..SHARDS).map(|shard| key(model, shard)).collect();
     let values = within(get(keys)).await;
     let values = values.as_deref();
@@ -35,7 +35,7 @@ pub async fn read(model: &ModelName) {
     }
     // Nobody may think that nothing is kept who only could not read it.
     if values.is_none() {
-        return;
+        return false;
     }
     find_lost(model).await;
     let followed = with(|instance| Ok(follow(instance, model, now())));
@@ -46,6 +46,7 @@ pub async fn read(model: &ModelName) {
     if followed.changed {
         write(model).await;
     }
+    true
 }
 
 /// Calls of a canary that took their instances with them.
@@ -83,7 +84,17 @@ pub async fn set(key: &str, value: &[u8]) {
 
 /// Lets others know what this instance knows of this model.
 pub async fn write(model: &ModelName) {
-    let key = key(model, SHARD.with(|shard| *shard));
+    write_to(model, SHARD.with(|shard| *shard)).await;
+}
+
+/// As [`write`], into every key, so that no other write can undo it. Whether it was written.
+pub async fn write_all(model: &ModelName) -> bool {
+    let written = (0..SHARDS).map(|shard| write_to(model, shard));
+    join_all(written).await.into_iter().all(|written| written)
+}
+
+async fn write_to(model: &ModelName, shard: u32) -> bool {
+    let key = key(model, shard);
     let mut news = Part::default();
     let written = within(async {
         let store = Store::open_default().await?;
@@ -100,13 +111,15 @@ pub async fn write(model: &ModelName) {
             Err(failure) => Err(Error::Other(failure.to_string())),
         }
     });
-    if written.await.is_none() {
+    let written = written.await.is_some();
+    if !written {
         // An instance that could not start has nothing to keep.
         let _ = with(|instance| {
             instance.memory.keep(model, &news);
             Ok(())
         });
     }
+    written
 }
 
 /// What the store answers; `None`, and a line in the log when that begins, if it does not.

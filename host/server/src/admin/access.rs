@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, HOST};
+use http::header::HOST;
 use http::{HeaderMap, Method, StatusCode};
-use sha2::{Digest as _, Sha256};
+use modelet_admin::change;
 
 use crate::app::App;
 use crate::config::{Role, Token};
@@ -49,10 +49,8 @@ fn who(
             )),
         };
     }
-    let shown = text(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    // Digests are compared: how long that takes says nothing of the token.
-    let digest: Option<[u8; 32]> = shown.map(|token| Sha256::digest(token.trim()).into());
-    let token = tokens.iter().find(|token| Some(token.sha256) == digest);
+    let shown = change::token(headers);
+    let token = tokens.iter().find(|token| Some(token.sha256) == shown);
     match token {
         None => Err((
             StatusCode::UNAUTHORIZED,
@@ -82,7 +80,7 @@ mod tests {
         Token {
             name: name.to_owned(),
             role,
-            sha256: Sha256::digest(format!("{name}'s")).into(),
+            sha256: change::digest(&format!("{name}'s")),
         }
     }
 

@@ -12,36 +12,20 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use modelet_policy::names::{ModelName, Version};
-use modelet_policy::rollout::strategy;
-use modelet_store::Saved;
+use modelet_admin::change::{self, NoVerb, Options, Start};
+use modelet_admin::view::{EntryView, RolloutView};
+use modelet_policy::names::ModelName;
+use modelet_store::{Entry, Saved};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::access::Who;
-use super::view::{EntryView, ModelView, RolloutView};
+use super::view::ModelView;
 use super::{Refusal, seen, tagged};
 use crate::app::App;
 use crate::registry::ResolveError;
 use crate::respond::{error, json};
 use crate::rollouts::{Change, ChangeError, Verb};
-
-/// What to roll out, and how.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Start {
-    version: u64,
-    /// As in `[strategy]` of `model.toml`; without it, what stands there.
-    #[schema(value_type = Object)]
-    strategy: Option<serde_json::Value>,
-}
-
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// Of promote: past all steps.
-    full: bool,
-}
 
 #[derive(Deserialize, IntoParams)]
 pub struct Page {
@@ -97,8 +81,11 @@ pub async fn start(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match read_start(&body) {
-        Ok(verb) => carry_out(&app, model, who, &headers, verb).await,
+    match Start::read(&body) {
+        Ok((version, strategy)) => {
+            let verb = Verb::Start { version, strategy };
+            carry_out(&app, model, who, &headers, verb).await
+        }
         Err(errors) => refused(errors),
     }
 }
@@ -120,27 +107,10 @@ pub async fn change(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let options = match body.is_empty() {
-        true => Ok(Options::default()),
-        false => serde_json::from_slice::<Options>(&body),
-    };
-    let options = match options {
-        Ok(options) => options,
-        Err(failure) => return refused(vec![format!("the body: {failure}")]),
-    };
-    let verb = match verb.as_str() {
-        "promote" => Verb::Promote { full: options.full },
-        "pause" => Verb::Pause,
-        "resume" => Verb::Resume,
-        "abort" => Verb::Abort,
-        "retry" => Verb::Retry,
-        "undo" => Verb::Undo,
-        other => {
-            let text = format!(
-                "a rollout knows promote, pause, resume, abort, retry and undo, not {other:?}"
-            );
-            return error(StatusCode::NOT_FOUND, text);
-        }
+    let verb = match change::Verb::read(&verb, &body) {
+        Ok(verb) => Verb::Change(verb),
+        Err(NoVerb::Options(why)) => return refused(vec![why]),
+        Err(NoVerb::Unknown(why)) => return error(StatusCode::NOT_FOUND, why),
     };
     carry_out(&app, model, who, &headers, verb).await
 }
@@ -158,30 +128,10 @@ pub async fn history(
         let name = named(&app, &model)?;
         let state = app.rollouts.state().await?;
         let entries = state.history(&name, page.limit.unwrap_or(100)).await?;
-        let views: Vec<EntryView> = entries.into_iter().map(EntryView::from).collect();
+        let views: Vec<EntryView> = entries.into_iter().map(entry).collect();
         Ok(json(StatusCode::OK, &views))
     };
     shown.await.unwrap_or_else(ChangeError::into_response)
-}
-
-fn read_start(body: &[u8]) -> Result<Verb, Vec<String>> {
-    let start: Start =
-        serde_json::from_slice(body).map_err(|error| vec![format!("the body: {error}")])?;
-    let mut errors = Vec::new();
-    let version = Version::try_from(start.version);
-    let version = version.map_err(|error| errors.push(error.to_string()));
-    let strategy = match start.strategy.map(serde_json::from_value) {
-        None => None,
-        Some(Ok(typed)) => strategy::read(typed, &mut errors),
-        Some(Err(error)) => {
-            errors.push(format!("strategy: {error}"));
-            None
-        }
-    };
-    match version {
-        Ok(version) if errors.is_empty() => Ok(Verb::Start { version, strategy }),
-        _ => Err(errors),
-    }
 }
 
 async fn carry_out(
@@ -212,8 +162,14 @@ async fn carry_out(
 async fn show(app: &App, saved: Saved) -> Result<Response, ChangeError> {
     let state = app.rollouts.state().await?;
     let evidence = state.evidence(&saved.rollout.id).await?;
-    let view = json(StatusCode::OK, &RolloutView::new(&saved, &evidence));
+    let view = RolloutView::new(&saved.model, saved.revision, &saved.rollout, &evidence);
+    let view = json(StatusCode::OK, &view);
     Ok(tagged(&saved.revision.to_string(), view))
+}
+
+fn entry(entry: Entry) -> EntryView {
+    let counts = entry.evidence.totals();
+    EntryView::new(entry.revision, entry.at, entry.who, entry.what, counts)
 }
 
 fn named(app: &App, model: &str) -> Result<ModelName, ResolveError> {

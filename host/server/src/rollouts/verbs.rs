@@ -1,5 +1,6 @@
 //! What somebody asks of a rollout.
 
+use modelet_admin::change;
 use modelet_policy::names::{ModelName, Version};
 use modelet_policy::rollout::evidence::Evidence;
 use modelet_policy::rollout::strategy::Strategy;
@@ -27,14 +28,7 @@ pub enum Verb {
         /// `None`: that of the model's `model.toml`.
         strategy: Option<Strategy>,
     },
-    Promote {
-        full: bool,
-    },
-    Pause,
-    Resume,
-    Abort,
-    Retry,
-    Undo,
+    Change(change::Verb),
 }
 
 /// Why nothing was changed.
@@ -83,8 +77,8 @@ impl Change {
                 );
                 (rollout, vec![said], Evidence::default())
             }
-            (_, None) => return Err(ChangeError::NoRollout(found.name)),
-            (verb, Some(saved)) => {
+            (Verb::Change(_), None) => return Err(ChangeError::NoRollout(found.name)),
+            (Verb::Change(verb), Some(saved)) => {
                 for version in [Some(saved.rollout.canary), saved.rollout.previous] {
                     // Whoever says so has a moment to wait, and policy judges the rest.
                     if let Some(Ok(ready)) = version.map(|version| found.ready(version)) {
@@ -93,15 +87,8 @@ impl Change {
                 }
                 let evidence = state.evidence(&saved.rollout.id).await?;
                 let mut rollout = saved.rollout.clone();
-                let said = with_seen(app, &saved, &evidence, |seen| match verb {
-                    Verb::Promote { full } => rollout.promote(full, seen),
-                    Verb::Pause => rollout.pause(),
-                    Verb::Resume => rollout.resume(seen),
-                    Verb::Abort => rollout.abort(),
-                    Verb::Retry => rollout.retry(fresh_id(), seen),
-                    Verb::Undo => rollout.undo(seen),
-                    // Started above.
-                    Verb::Start { .. } => Ok(Vec::new()),
+                let said = with_seen(app, &saved, &evidence, |seen| {
+                    verb.carry_out(&mut rollout, fresh_id(), seen)
                 })?;
                 (rollout, said, evidence)
             }
