@@ -113,7 +113,9 @@ impl Asked {
         check_seen(headers, &kept)?;
         let id = kept.next_id();
         let changed = with_seen(served, memory, model, now, |seen| {
-            kept.change(WHO, seen, |rollout| verb.carry_out(rollout, id, seen))
+            kept.change(WHO, seen, memory.number(), |rollout| {
+                verb.carry_out(rollout, id, seen)
+            })
         });
         changed.map_err(|refused| error(StatusCode::CONFLICT, refused.to_string()))?;
         served.follow(model, &kept);
@@ -247,11 +249,17 @@ mod tests {
         let mut instance = instance();
         let (get, post) = (&Method::GET, &Method::POST);
         let (status, view, changed) = ask(&mut instance, get, "m/rollout", None);
-        assert_eq!((status, &view["phase"], changed), (200, &json!("Paused"), false));
+        assert_eq!(
+            (status, &view["phase"], changed),
+            (200, &json!("Paused"), false)
+        );
         assert_eq!(view["weights"], json!({"1": 90.0, "2": 10.0}));
         let tag = view["revision"].to_string();
         let (status, view, changed) = ask(&mut instance, post, "m/rollout/promote", Some(&tag));
-        assert_eq!((status, &view["phase"], changed), (200, &json!("Healthy"), true));
+        assert_eq!(
+            (status, &view["phase"], changed),
+            (200, &json!("Healthy"), true)
+        );
         assert_eq!(view["stable"], 2);
         let default = instance.served.deployment.resolve("m", None);
         assert_eq!(default.unwrap().unwrap().number(), 2);
@@ -274,13 +282,31 @@ mod tests {
             assert_eq!((status, changed), (expected, false), "{error}");
             assert!(error.contains(text), "{error}");
         };
-        check(Method::GET, "n/rollout", None, 404, "model `n` has no rollout");
+        check(
+            Method::GET,
+            "n/rollout",
+            None,
+            404,
+            "model `n` has no rollout",
+        );
         check(Method::GET, "other/rollout", None, 404, "has no rollout");
         check(Method::GET, "m", None, 404, "there is no GET at");
         check(Method::GET, "%00/rollout", None, 404, "there is no model");
-        check(Method::POST, "m/rollout", None, 409, "tried again with retry");
+        check(
+            Method::POST,
+            "m/rollout",
+            None,
+            409,
+            "tried again with retry",
+        );
         check(Method::POST, "m/rollout/stop", None, 404, "not \"stop\"");
         check(Method::POST, "m/rollout/abort", None, 428, "If-Match");
-        check(Method::POST, "m/rollout/abort", Some("x"), 412, "look again");
+        check(
+            Method::POST,
+            "m/rollout/abort",
+            Some("x"),
+            412,
+            "look again",
+        );
     }
 }

@@ -87,8 +87,9 @@ impl Served {
     /// The artifacts of the versions that are served, by what no other artifact has.
     pub fn artifacts(&self, model: &ModelName) -> BTreeMap<Version, String> {
         let digest = |version| Some((version, self.digest(model, version)?.to_owned()));
-        let versions = self.deployment.versions(model);
-        versions.filter_map(digest).collect()
+        let mut artifacts = BTreeMap::new();
+        artifacts.extend(self.deployment.versions(model).filter_map(digest));
+        artifacts
     }
 
     /// How versions that come later take over; `None` where they do so at once.

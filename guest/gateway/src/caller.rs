@@ -20,7 +20,9 @@ const CLIENT: &str = "spin-client-addr";
 pub fn caller(version: Option<String>, headers: &HeaderMap, request: &InferRequest) -> Caller {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
     let in_header = || text(VERSION_HEADER).filter(|version| !version.is_empty());
-    let parameters = request.parameters.iter();
+    let given = request.parameters.iter();
+    let mut parameters = BTreeMap::new();
+    parameters.extend(given.filter_map(|(name, value)| Some((name.clone(), parameter(value)?))));
     Caller {
         version: version.or_else(in_header),
         key: None,
@@ -28,9 +30,7 @@ pub fn caller(version: Option<String>, headers: &HeaderMap, request: &InferReque
         address: text(CLIENT).map(address),
         headers: all_headers(headers),
         cookies: cookies(headers),
-        parameters: parameters
-            .filter_map(|(name, value)| Some((name.clone(), parameter(value)?)))
-            .collect(),
+        parameters,
     }
 }
 
@@ -45,10 +45,10 @@ fn address(text: String) -> String {
 /// The first of each name, as a server looks them up.
 fn all_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let value = |name: &http::HeaderName| Some(headers.get(name)?.to_str().ok()?.to_owned());
-    headers
-        .keys()
-        .filter_map(|name| Some((name.as_str().to_owned(), value(name)?)))
-        .collect()
+    let all = headers.keys();
+    let mut values = BTreeMap::new();
+    values.extend(all.filter_map(|name| Some((name.as_str().to_owned(), value(name)?))));
+    values
 }
 
 fn cookies(headers: &HeaderMap) -> BTreeMap<String, String> {

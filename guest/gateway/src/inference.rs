@@ -101,7 +101,8 @@ pub fn remembered(served: &Served, model: &str) -> Vec<ModelName> {
         let spec = served.deployment.spec(name);
         spec.is_some_and(|spec| spec.breaker.is_some() || spec.strategy.is_some())
     };
-    let all: BTreeSet<ModelName> = others.chain([name.clone()]).filter(has_memory).collect();
+    let mut all = BTreeSet::new();
+    all.extend(others.chain([name.clone()]).filter(has_memory));
     all.into_iter().collect()
 }
 
@@ -228,10 +229,7 @@ impl Inference {
         let refused = self.watched(memory, &asked, judged.as_ref().err(), time, now);
         match judged {
             Ok(outputs) => {
-                instance
-                    .served
-                    .deployment
-                    .answered(&mut self.request, now);
+                instance.served.deployment.answered(&mut self.request, now);
                 let by = By::Version(asked.model, asked.version);
                 self.answer = Some(Answer { outputs, by });
             }
@@ -368,7 +366,11 @@ impl Inference {
         let trigger = failure.trigger().or(refused);
         deployment.failed(&mut self.request, trigger, now);
         // That the canary refuses a request is nothing to tell if stable does too.
-        if self.first.as_ref().is_none_or(|first| first.trigger().is_none()) {
+        if self
+            .first
+            .as_ref()
+            .is_none_or(|first| first.trigger().is_none())
+        {
             self.first = Some(failure);
         }
     }

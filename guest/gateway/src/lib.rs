@@ -4,6 +4,9 @@
 //! [`inference`] is the life of a request, [`memory`] is what outlasts an instance of this component.
 //! Both only say what is to be done; `service` does it and is WebAssembly only.
 //!
+//! Maps are extended here and in what this is made of, and not collected: collecting sorts first, with
+//! code of its own for every type of map.
+//!
 //! Absences: no clock, no randomness and no store outside of `service`: what they say are arguments.
 
 #![cfg_attr(

@@ -34,6 +34,7 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Memory {
     models: BTreeMap<ModelName, Known>,
+    number: u64,
 }
 
 #[derive(Default)]
@@ -71,6 +72,18 @@ pub fn note_key(model: &ModelName, number: u32) -> String {
 }
 
 impl Memory {
+    /// Of an instance whose number no other has.
+    pub fn new(number: u64) -> Memory {
+        Memory {
+            models: BTreeMap::new(),
+            number,
+        }
+    }
+
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether the model's keys are to be read.
     pub fn is_stale(&self, model: &ModelName, now: Duration) -> bool {
         let read = self.models.get(model).and_then(|known| known.read);

@@ -27,13 +27,18 @@ pub fn follow(instance: &mut Instance, model: &ModelName, now: Duration) -> Foll
         return Followed::default();
     }
     let known = memory.rollout(model).cloned();
-    let Some(mut kept) = arrive(served, model, known.as_ref(), now).or_else(|| known.clone()) else {
+    let number = memory.number();
+    let Some(mut kept) =
+        arrive(served, model, known.as_ref(), number, now).or_else(|| known.clone())
+    else {
         return Followed::default();
     };
     memory.set_rollout(model, kept.clone());
     let versions = served.artifacts(model);
     if kept.suits(|version| versions.contains_key(&version)) {
-        with_seen(served, memory, model, now, |seen| kept.advance(seen));
+        with_seen(served, memory, model, now, |seen| {
+            kept.advance(seen, number)
+        });
     }
     served.follow(model, &kept);
     let before = known.as_ref().map_or(0, Kept::revision);
@@ -48,12 +53,14 @@ fn arrive(
     served: &Served,
     model: &ModelName,
     known: Option<&Kept>,
+    number: u64,
     now: Duration,
 ) -> Option<Kept> {
     let present = Present {
         artifacts: &served.artifacts(model),
         default: served.default(model)?,
         strategy: served.strategy(model)?,
+        host: number,
     };
     Kept::arrive(known, &present, millis(now))
 }

@@ -38,7 +38,7 @@ thread_local! {
 fn start() -> Result<Instance, String> {
     Ok(Instance {
         served: Served::read(&slots::application())?,
-        memory: Memory::default(),
+        memory: Memory::new(get_random_u64()),
     })
 }
 

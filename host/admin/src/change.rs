@@ -148,12 +148,15 @@ mod tests {
         assert_eq!(full, Ok(Verb::Promote { full: true }));
         assert_eq!(read("undo", "{}"), Ok(Verb::Undo));
         assert!(matches!(read("stop", ""), Err(NoVerb::Unknown(why)) if why.contains("\"stop\"")));
-        assert!(matches!(read("undo", r#"{"all":1}"#), Err(NoVerb::Options(why)) if why.contains("`all`")));
+        assert!(
+            matches!(read("undo", r#"{"all":1}"#), Err(NoVerb::Options(why)) if why.contains("`all`"))
+        );
     }
 
     #[test]
     fn all_that_is_wrong_with_a_start_is_told() {
-        let errors = Start::read(br#"{"version":0,"strategy":{"canary":{"steps":[]}}}"#).unwrap_err();
+        let errors =
+            Start::read(br#"{"version":0,"strategy":{"canary":{"steps":[]}}}"#).unwrap_err();
         assert_eq!(errors.len(), 2, "{errors:?}");
         let (version, strategy) = Start::read(br#"{"version":2}"#).unwrap();
         assert_eq!((version.number(), strategy), (2, None));

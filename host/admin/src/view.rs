@@ -110,7 +110,9 @@ impl RolloutView {
             Phase::Paused(pause) => Some(format!("{pause:?}")),
             _ => None,
         };
-        let weights = rollout.weights().into_iter();
+        let mut weights = BTreeMap::new();
+        let shares = rollout.weights().into_iter();
+        weights.extend(shares.map(|(version, parts)| (version.number(), of_whole(parts))));
         RolloutView {
             model: model.to_string(),
             revision,
@@ -123,9 +125,7 @@ impl RolloutView {
             previous: rollout.previous.map(|version| version.number()),
             step: rollout.step,
             steps: rollout.strategy.steps.iter().map(step).collect(),
-            weights: weights
-                .map(|(version, parts)| (version.number(), of_whole(parts)))
-                .collect(),
+            weights,
             mirror: of_whole(rollout.mirror),
             analysis: metrics(rollout.run.as_ref()),
             background: metrics(rollout.background.as_ref()),

@@ -127,10 +127,9 @@ impl Deployment {
                 away_until: Duration::ZERO,
             }
         };
-        let versions = versions::served(&spec.versions, versions)
-            .into_iter()
-            .map(|version| (version, candidate(version)))
-            .collect();
+        let served = versions::served(&spec.versions, versions).into_iter();
+        let mut versions = BTreeMap::new();
+        versions.extend(served.map(|version| (version, candidate(version))));
         self.models.insert(name, Model { spec, versions });
     }
 
@@ -399,8 +398,7 @@ impl Model {
         };
         let header = |name: &str| caller.headers.get(name).map(String::as_str);
         let key = hash(&self.spec.traffic.salt, self.key(caller).as_bytes());
-        let of =
-            |ready: &[Version]| routing::route(&self.spec, ready.iter().copied(), header, key);
+        let of = |ready: &[Version]| routing::route(&self.spec, ready.iter().copied(), header, key);
         let ready: Vec<Version> = self.ready(now).collect();
         let willing: Vec<Version> = ready.iter().copied().filter(willing).collect();
         match of(&willing) {

@@ -176,7 +176,8 @@ impl Rollout {
         if !self.arms.is_empty() {
             return self.arms.clone();
         }
-        let mut weights = BTreeMap::from([(self.stable, WHOLE - self.weight)]);
+        let mut weights = BTreeMap::new();
+        weights.insert(self.stable, WHOLE - self.weight);
         if self.weight > 0 {
             weights.insert(self.canary, self.weight);
         }

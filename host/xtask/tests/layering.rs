@@ -90,6 +90,19 @@ const RULES: &[Rule] = &[
         because: "compiling a model decides nothing and serves nobody",
     },
     Rule {
+        package: "modelet-admin",
+        never: &[
+            "axum",
+            "hyper",
+            "tokio",
+            "wasmtime",
+            "modelet-runtime",
+            "modelet-server",
+            "modelet-store",
+        ],
+        because: "what is shown and taken is plain values, also inside Spin",
+    },
+    Rule {
         package: "modelet-device",
         never: &[
             "axum",

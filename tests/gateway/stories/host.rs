@@ -82,6 +82,7 @@ pub struct Offer {
     pub reuse: usize,
     /// What guests say on standard error.
     pub log: Option<Arc<std::fs::File>>,
+    pub environment: Vec<(&'static str, &'static str)>,
 }
 
 /// A component that is served on a port that was free.
@@ -209,6 +210,7 @@ impl HandlerState for State {
             Some(file) => wasi.stderr(OutputFile::new(file.try_clone()?)),
             None => wasi.inherit_stderr(),
         };
+        wasi.envs(&self.offer.environment);
         let guest = Guest {
             table: ResourceTable::new(),
             shelf: self.offer.shelf.clone().unwrap_or_default(),

@@ -17,5 +17,6 @@ mod manifest;
 mod modelet;
 mod protection;
 mod refused;
+mod rollouts;
 mod same;
 mod shelf;

@@ -172,7 +172,7 @@ fn what_is_damaged_in_the_store_is_told_and_written_over() {
     let application = application(Behaviour::Fail, spec);
     let shelf = Arc::new(Shelf::default());
     for shard in 0..4 {
-        let key = format!("modelet/breaker/m/{shard}");
+        let key = format!("modelet/m/{shard}");
         shelf.entries.lock().unwrap().insert(key, b"\xff{".to_vec());
     }
     let host = Host::start(&application.composed_by_spin(), fresh(&shelf));

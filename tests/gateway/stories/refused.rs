@@ -106,3 +106,28 @@ fn what_a_gateway_does_not_do() {
         &["m has no version"],
     );
 }
+
+#[test]
+fn rollouts_that_need_what_a_gateway_has_not() {
+    for (spec, expected) in [
+        ("strategy.shadow = {}", "mirrored requests"),
+        ("strategy.bandit = {}", "rewards"),
+        ("strategy.abTest = {}", "rewards"),
+        (
+            "traffic.weights = { 1 = 50, 2 = 50 }\nstrategy.canary.steps = [{ setWeight = 1 }]",
+            "traffic.weights",
+        ),
+        (
+            "versions.serve = \"latest\"\nstrategy.canary.steps = [{ setWeight = 1 }]",
+            "latest version only",
+        ),
+    ] {
+        let said = refused(|repository| {
+            for version in [1, 2] {
+                put(repository, &format!("m/{version}/model.wasm"), echo());
+            }
+            put(repository, "m/model.toml", spec);
+        });
+        check(&said, &["model m", expected]);
+    }
+}

@@ -233,7 +233,10 @@ fn a_call_of_the_canary_is_noted_until_it_has_ended() {
         }
     }
     let key = "modelet/m/note/2".to_owned();
-    assert_eq!(steps, [(key.clone(), false), ("1".to_owned(), false), (key, true)]);
+    assert_eq!(
+        steps,
+        [(key.clone(), false), ("1".to_owned(), false), (key, true)]
+    );
     assert_eq!(canarys(&instance), (1, 0));
     assert_eq!(inference.changed().count(), 1);
 }

@@ -95,16 +95,15 @@ fn rolling(served: &Served) -> Memory {
     let present = Present {
         artifacts: &artifacts,
         default: Version::try_from(1).unwrap(),
-        strategy: &served.strategy(&model()).unwrap(),
+        strategy: served.strategy(&model()).unwrap(),
+        host: 0,
     };
     memory.set_rollout(&model(), Kept::arrive(None, &present, 100_000).unwrap());
     memory
 }
 
 fn canary() -> Served {
-    served(
-        &json!({"strategy": {"canary": {"steps": [{"setWeight": 10}, {"pause": {}}]}}}),
-    )
+    served(&json!({"strategy": {"canary": {"steps": [{"setWeight": 10}, {"pause": {}}]}}}))
 }
 
 fn record(memory: &mut Memory, failed: Option<Trigger>, now: Duration) -> bool {

@@ -152,8 +152,9 @@ impl From<Record> for Outcomes {
         let mut outcomes = Outcomes {
             proven: record.proven,
             cleared: Duration::from_micros(record.cleared),
-            calls: calls.collect(),
+            calls: BTreeMap::new(),
         };
+        outcomes.calls.extend(calls);
         outcomes.trim();
         outcomes
     }

@@ -72,7 +72,9 @@ impl Bandit {
         if let Some(largest) = parts.iter_mut().max() {
             *largest += left;
         }
-        self.arms.iter().copied().zip(parts).collect()
+        let mut shared = BTreeMap::new();
+        shared.extend(self.arms.iter().copied().zip(parts));
+        shared
     }
 }
 

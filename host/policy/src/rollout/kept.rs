@@ -6,7 +6,6 @@
 //! same account may both be right; one of them is then forgotten. Who gave a rollout up is not: that
 //! outlasts whatever others did meanwhile, until somebody says otherwise.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +31,8 @@ pub struct Kept {
     revision: u64,
     /// Grows with every look at the evidence after which something is different.
     looks: u64,
+    /// Whose account it is: a number that no other host has.
+    host: u64,
     rollout: Rollout,
     /// The artifacts that were rolled out, whatever became of it.
     tried: BTreeMap<Version, String>,
@@ -59,6 +60,8 @@ pub struct Present<'a> {
     /// The version that answers where there was no rollout yet.
     pub default: Version,
     pub strategy: &'a Strategy,
+    /// A number that no other host has.
+    pub host: u64,
 }
 
 impl Kept {
@@ -78,6 +81,7 @@ impl Kept {
         }
         let mut next = kept.clone();
         next.generation += 1;
+        next.host = present.host;
         let id = format!("{stable}-{canary}-{}", next.generation);
         let strategy = present.strategy.clone();
         next.rollout = Rollout::start(id, strategy, stable, canary, now);
@@ -98,6 +102,7 @@ impl Kept {
             generation: 0,
             revision: 0,
             looks: 0,
+            host: present.host,
             rollout,
             tried: BTreeMap::new(),
             history: Vec::new(),
@@ -116,12 +121,16 @@ impl Kept {
     fn is_later(&self, than: &Kept) -> bool {
         let rank = |kept: &Kept| {
             let given_up = kept.rollout.phase == Phase::Degraded;
-            (kept.generation, given_up, kept.revision, kept.looks)
+            // Hosts that did the same thing differently at the same time are told apart somehow.
+            (
+                kept.generation,
+                given_up,
+                kept.revision,
+                kept.looks,
+                kept.host,
+            )
         };
-        // Any order will do between equals, as long as all hosts have the same.
-        let text = |kept: &Kept| format!("{kept:?}");
-        let order = rank(self).cmp(&rank(than));
-        order.then_with(|| text(self).cmp(&text(than))) == Ordering::Greater
+        rank(self) > rank(than)
     }
 
     pub fn rollout(&self) -> &Rollout {
@@ -143,8 +152,9 @@ impl Kept {
         self.history.iter().rev()
     }
 
-    /// Goes as far as time and evidence allow. Whether anything is different then.
-    pub fn advance(&mut self, seen: &Seen<'_>) -> bool {
+    /// Goes as far as time and evidence allow, on the host with this number. Whether anything is different
+    /// then.
+    pub fn advance(&mut self, seen: &Seen<'_>, host: u64) -> bool {
         let before = self.rollout.clone();
         let said = self.rollout.tick(seen);
         if !said.is_empty() {
@@ -152,18 +162,24 @@ impl Kept {
         } else if self.rollout != before {
             self.looks += 1;
         }
-        self.rollout != before
+        let is_different = self.rollout != before;
+        if is_different {
+            self.host = host;
+        }
+        is_different
     }
 
-    /// Does what somebody asks, whose name is `who`.
+    /// Does what somebody asks, whose name is `who`, on the host with this number.
     pub fn change(
         &mut self,
         who: &str,
         seen: &Seen<'_>,
+        host: u64,
         verb: impl FnOnce(&mut Rollout) -> Result<Vec<String>, Refused>,
     ) -> Result<(), Refused> {
         let said = verb(&mut self.rollout)?;
         self.generation += 1;
+        self.host = host;
         self.note(who, said.join("; "), seen.now, seen.evidence);
         Ok(())
     }
@@ -224,6 +240,7 @@ mod tests {
             default: *artifacts.last_key_value().unwrap().0,
             artifacts: &artifacts,
             strategy: &strategy(),
+            host: now,
         };
         let next = Kept::arrive(kept.as_ref(), &present, now);
         next.or(kept).unwrap()
@@ -238,16 +255,16 @@ mod tests {
         }
     }
 
-    fn advanced(kept: &Kept, now: Millis) -> Kept {
+    fn advanced(kept: &Kept, now: Millis, host: u64) -> Kept {
         let mut kept = kept.clone();
-        kept.advance(&seen(now, &Evidence::default()));
+        kept.advance(&seen(now, &Evidence::default()), host);
         kept
     }
 
-    fn aborted(kept: &Kept) -> Kept {
+    fn aborted(kept: &Kept, host: u64) -> Kept {
         let mut kept = kept.clone();
         let evidence = Evidence::default();
-        let changed = kept.change("anna", &seen(0, &evidence), Rollout::abort);
+        let changed = kept.change("anna", &seen(0, &evidence), host, Rollout::abort);
         changed.unwrap();
         kept
     }
@@ -256,7 +273,10 @@ mod tests {
     fn a_version_that_comes_later_is_rolled_out_and_those_of_the_beginning_are_not() {
         let first = arrive(None, &[(1, "a"), (2, "b")], 0);
         let rollout = first.rollout();
-        assert_eq!((rollout.stable.number(), rollout.phase), (2, Phase::Healthy));
+        assert_eq!(
+            (rollout.stable.number(), rollout.phase),
+            (2, Phase::Healthy)
+        );
         let again = arrive(Some(first.clone()), &[(1, "a"), (2, "b")], 5);
         assert_eq!(again, first);
         let third = arrive(Some(first.clone()), &[(2, "b"), (3, "c")], 5);
@@ -275,7 +295,7 @@ mod tests {
     fn what_was_given_up_is_not_tried_again_unless_it_is_another_artifact() {
         let both = [(1, "a"), (2, "b")];
         let begun = arrive(Some(arrive(None, &both[..1], 0)), &both, 1);
-        let given_up = aborted(&begun);
+        let given_up = aborted(&begun, 0);
         assert_eq!(arrive(Some(given_up.clone()), &both, 2), given_up);
         let mended = arrive(Some(given_up), &[(1, "a"), (2, "mended")], 3);
         assert_eq!(mended.rollout().phase, Phase::Progressing);
@@ -287,7 +307,10 @@ mod tests {
         let first = arrive(None, &[(1, "a")], 0);
         let next = arrive(Some(first), &[(2, "b")], 1);
         let rollout = next.rollout();
-        assert_eq!((rollout.stable.number(), rollout.phase), (2, Phase::Healthy));
+        assert_eq!(
+            (rollout.stable.number(), rollout.phase),
+            (2, Phase::Healthy)
+        );
     }
 
     #[test]
@@ -297,6 +320,7 @@ mod tests {
             artifacts: &artifacts,
             default: version(1),
             strategy: &strategy(),
+            host: 0,
         };
         let kept = Kept::arrive(None, &present, 0).unwrap();
         let rollout = kept.rollout();
@@ -315,7 +339,7 @@ mod tests {
         let mut given_up = begun.clone();
         given_up.rollout.phase = Phase::Degraded;
         given_up.revision += 1;
-        let ahead = advanced(&advanced(&begun, 2), 20_000);
+        let ahead = advanced(&advanced(&begun, 2, 0), 20_000, 0);
         assert!(ahead.revision > given_up.revision);
         let mut merged = ahead.clone();
         merged.merge(given_up.clone());
@@ -325,7 +349,7 @@ mod tests {
         let id = given_up.next_id();
         let mut again = given_up.clone();
         let seen = seen(30_000, &evidence);
-        let retried = again.change("anna", &seen, |rollout| rollout.retry(id, &seen));
+        let retried = again.change("anna", &seen, 0, |rollout| rollout.retry(id, &seen));
         retried.unwrap();
         merged.merge(again.clone());
         merged.merge(given_up);
@@ -344,13 +368,18 @@ mod tests {
 
     /// A rollout on which hosts did some of what they can do, in this order.
     fn accounts(events: &[u8]) -> Vec<Kept> {
-        let mut all = vec![arrive(Some(arrive(None, &[(1, "a")], 0)), &[(1, "a"), (2, "b")], 1)];
-        for (number, event) in events.iter().enumerate() {
+        let mut all = vec![arrive(
+            Some(arrive(None, &[(1, "a")], 0)),
+            &[(1, "a"), (2, "b")],
+            1,
+        )];
+        // Each on a host of its own.
+        for (host, event) in (2..).zip(events) {
             let from = &all[usize::from(*event) % all.len()];
             let next = match event % 3 {
-                0 => advanced(from, number as u64 * 4_000),
-                1 if from.rollout.is_active() => aborted(from),
-                _ => arrive(Some(from.clone()), &[(1, "a"), (3, "c")], number as u64),
+                0 => advanced(from, host * 4_000, host),
+                1 if from.rollout.is_active() => aborted(from, host),
+                _ => arrive(Some(from.clone()), &[(1, "a"), (3, "c")], host),
             };
             all.push(next);
         }
