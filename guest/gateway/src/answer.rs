@@ -4,10 +4,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use modelet_policy::fallback::Trigger;
 use modelet_policy::names::{ModelName, Version};
-use modelet_protocol::rest::{
-    HEADER_LENGTH, InferRequest, InferResponse, decode_request, encode_response,
-};
-use modelet_protocol::{Signature, Tensor};
+use modelet_protocol::Tensor;
+use modelet_protocol::rest::{HEADER_LENGTH, InferRequest, InferResponse, encode_response};
 use serde_json::Map;
 
 use crate::reply::{Failure, Reply};
@@ -85,26 +83,5 @@ fn tell(headers: &mut HeaderMap, served_by: &str, fallback: Option<Trigger>) {
     if let Some(reason) = fallback {
         let reason = HeaderValue::from_static(reason.word());
         headers.insert("modelet-fallback-reason", reason);
-    }
-}
-
-/// The outputs that `model.toml` gives for want of better ones, those of them that are wanted.
-pub fn static_outputs(json: &str, wanted: &[String]) -> Result<Vec<Tensor>, String> {
-    // Outputs are written as inputs are.
-    let as_request = format!(r#"{{"inputs":{json}}}"#);
-    let decoded = decode_request(as_request.as_bytes(), None, &Signature::default());
-    let mut outputs = decoded.map_err(|error| error.to_string())?.inputs;
-    let has = |name: &&String| outputs.iter().any(|output| output.name == **name);
-    if let Some(missing) = wanted.iter().find(|name| !has(name)) {
-        return Err(format!("the static answer has no output `{missing}`"));
-    }
-    keep(&mut outputs, wanted);
-    Ok(outputs)
-}
-
-/// Leaves those of `outputs` that are wanted; no name means all.
-pub fn keep(outputs: &mut Vec<Tensor>, wanted: &[String]) {
-    if !wanted.is_empty() {
-        outputs.retain(|output| wanted.contains(&output.name));
     }
 }

@@ -5,17 +5,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use modelet_policy::breaker::outcomes::{Call, End};
 use modelet_policy::deployment::{self, Step as Policy};
 use modelet_policy::fallback::{Target, Trigger};
-use modelet_policy::guard::{Guards, Numbers};
+use modelet_policy::guard::{Guards, with_numbers};
 use modelet_policy::names::{ModelName, Version};
 use modelet_policy::rollout::evidence::Observation;
-use modelet_protocol::rest::{HEADER_LENGTH, InferRequest, decode_request};
+use modelet_protocol::rest::{
+    self, HEADER_LENGTH, InferRequest, decode_request, keep, outputs_from_json,
+};
 use modelet_protocol::{Signature, Tensor};
 
-use crate::answer::{Answer, By, keep, static_outputs};
+use crate::answer::{Answer, By};
 use crate::application::Served;
 use crate::caller::caller;
 use crate::memory::{Memory, Note, note_key};
@@ -131,7 +133,8 @@ impl Inference {
             }
         }
         let caller = caller(named.version, headers, &decoded);
-        let deadline = now + shortened(&decoded);
+        let allowed = decoded.timeout().unwrap_or(REQUEST_TIMEOUT);
+        let deadline = now + allowed.min(REQUEST_TIMEOUT);
         let request = served
             .deployment
             .begin(&named.model, &caller, deadline, now)?;
@@ -167,15 +170,17 @@ impl Inference {
                         return step;
                     }
                 }
-                Policy::Static(json) => match static_outputs(&json, &self.decoded.output_names()) {
-                    Ok(outputs) => {
-                        self.answer = Some(Answer {
-                            outputs,
-                            by: By::Static,
-                        });
+                Policy::Static(json) => {
+                    match outputs_from_json(&json, &self.decoded.output_names()) {
+                        Ok(outputs) => {
+                            self.answer = Some(Answer {
+                                outputs,
+                                by: By::Static,
+                            });
+                        }
+                        Err(reason) => return Step::Done(Failure::Internal(reason).reply()),
                     }
-                    Err(reason) => return Step::Done(Failure::Internal(reason).reply()),
-                },
+                }
                 Policy::End => {
                     let why = || self.request.reason().unwrap_or(Trigger::Load);
                     let failure = self.first.take();
@@ -410,27 +415,8 @@ fn reader<'a>(served: &'a Served, named: &Named) -> Result<&'a Signature, Failur
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
-    let Some(value) = headers.get(HEADER_LENGTH) else {
-        return Ok(None);
-    };
-    let text = value.to_str().ok();
-    let length = text.and_then(|text| text.trim().parse().ok());
-    length.map(Some).ok_or_else(|| {
-        Failure::Malformed(format!(
-            "Inference-Header-Content-Length is a number of bytes, not {value:?}"
-        ))
-    })
-}
-
-/// A caller may ask for less time than the gateway allows, in microseconds.
-fn shortened(request: &InferRequest) -> Duration {
-    let asked = request.parameters.get("timeout");
-    match asked.and_then(|value| value.as_u64()) {
-        Some(microseconds) if microseconds > 0 => {
-            REQUEST_TIMEOUT.min(Duration::from_micros(microseconds))
-        }
-        _ => REQUEST_TIMEOUT,
-    }
+    let header = headers.get(HEADER_LENGTH).map(HeaderValue::as_bytes);
+    rest::json_length(header).map_err(Failure::Malformed)
 }
 
 /// Why a model was not even asked.
@@ -449,16 +435,8 @@ fn check(outputs: &[Tensor], guards: Option<&Guards>) -> Result<(), Failure> {
     let Some(guards) = guards else {
         return Ok(());
     };
-    let numbers = outputs.iter().map(|it| it.numbers().unwrap_or_default());
-    let values: Vec<Vec<f64>> = numbers.collect();
-    let numbers = outputs.iter().zip(&values);
-    let numbers = numbers.map(|(output, values)| Numbers {
-        name: &output.name,
-        shape: &output.shape,
-        values,
-    });
-    let numbers: Vec<Numbers<'_>> = numbers.collect();
-    guards.check(&numbers).map_err(Failure::Guarded)
+    let numbers = outputs.iter().map(Tensor::named_numbers);
+    with_numbers(numbers, |numbers| guards.check(numbers)).map_err(Failure::Guarded)
 }
 
 #[cfg(test)]

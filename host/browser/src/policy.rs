@@ -6,7 +6,7 @@ use std::time::Duration;
 use js_sys::{Array, Object};
 use modelet_policy::deployment::{Caller, Deployment, Request, Step};
 use modelet_policy::fallback::Trigger;
-use modelet_policy::guard::Numbers;
+use modelet_policy::guard::with_numbers;
 use modelet_policy::spec::ModelSpec;
 use modelet_protocol::Tensor;
 use wasm_bindgen::prelude::*;
@@ -138,17 +138,8 @@ impl Policy {
         if self.deployment.guards(request).is_none() {
             return Ok(());
         }
-        let numbers = outputs.iter().map(|o| o.numbers().unwrap_or_default());
-        let values: Vec<Vec<f64>> = numbers.collect();
-        let outputs = outputs.iter().zip(&values);
-        let numbers: Vec<Numbers<'_>> = outputs
-            .map(|(output, values)| Numbers {
-                name: &output.name,
-                shape: &output.shape,
-                values,
-            })
-            .collect();
-        self.deployment.guard(request, &numbers)
+        let numbers = outputs.iter().map(Tensor::named_numbers);
+        with_numbers(numbers, |numbers| self.deployment.guard(request, numbers))
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use modelet_policy::deployment::{Caller, Request, Step};
 use modelet_policy::fallback::Trigger;
-use modelet_policy::guard::Numbers;
+use modelet_policy::guard::with_numbers;
 use modelet_policy::names::{ModelName, Version};
 use modelet_policy::routing::Sticky;
 use modelet_protocol::rest::{
-    Encoded, InferRequest, InferResponse, decode_request, encode_response,
+    Encoded, InferRequest, InferResponse, decode_request, encode_response, keep, outputs_from_json,
 };
 use modelet_protocol::{Signature, Tensor};
 use modelet_runtime::Modelet;
@@ -171,7 +171,11 @@ fn ask(
                 }
                 Err(failure) => failure,
             },
-            Step::Static(json) => return constant(&json, decoded),
+            Step::Static(json) => {
+                let tensors = outputs_from_json(&json, &decoded.output_names());
+                let tensors = tensors.map_err(Failure::Internal)?;
+                return Ok(Outputs { tensors, by: None });
+            }
             Step::End => {
                 let nobody = || Failure::Internal("nobody was asked".to_owned());
                 return Err(first.unwrap_or_else(nobody));
@@ -210,8 +214,9 @@ fn call(
     let called = run(modelet, decoded, is_guarded, timeout);
     let mut deployment = models.deployment();
     let judged = called.and_then(|tensors| {
-        let look = |numbers: &[Numbers<'_>]| deployment.guard(request, numbers);
-        match with_numbers(is_guarded, &tensors, look) {
+        let looked_at = if is_guarded { &tensors[..] } else { &[] };
+        let numbers = looked_at.iter().map(Tensor::named_numbers);
+        match with_numbers(numbers, |numbers| deployment.guard(request, numbers)) {
             Ok(()) => Ok(tensors),
             Err(reason) => Err((Failure::Guarded(reason), Some(Trigger::Guard))),
         }
@@ -255,50 +260,6 @@ fn run(
         let trigger = trigger(&error);
         (Failure::Infer(error), trigger)
     })
-}
-
-/// Outputs as policy sees them, where it looks at them.
-fn with_numbers<T>(looks: bool, outputs: &[Tensor], look: impl FnOnce(&[Numbers<'_>]) -> T) -> T {
-    let outputs = if looks { outputs } else { &[] };
-    let values = outputs
-        .iter()
-        .map(|output| output.numbers().unwrap_or_default());
-    let values: Vec<Vec<f64>> = values.collect();
-    let numbers: Vec<Numbers<'_>> = outputs
-        .iter()
-        .zip(&values)
-        .map(|(output, values)| Numbers {
-            name: &output.name,
-            shape: &output.shape,
-            values,
-        })
-        .collect();
-    look(&numbers)
-}
-
-/// The outputs that `model.toml` gives for want of better ones, those of them that are wanted.
-fn constant(json: &str, request: &InferRequest) -> Result<Outputs, Failure> {
-    // Outputs are written as inputs are.
-    let as_request = format!(r#"{{"inputs":{json}}}"#);
-    let decoded = decode_request(as_request.as_bytes(), None, &Signature::default());
-    let mut tensors = decoded
-        .map_err(|error| Failure::Internal(error.to_string()))?
-        .inputs;
-    let wanted = request.output_names();
-    let has = |name: &&String| tensors.iter().any(|output| output.name == **name);
-    if let Some(missing) = wanted.iter().find(|name| !has(name)) {
-        let text = format!("the static answer has no output `{missing}`");
-        return Err(Failure::Internal(text));
-    }
-    keep(&mut tensors, &wanted);
-    Ok(Outputs { tensors, by: None })
-}
-
-/// Leaves those of `outputs` that are wanted; no name means all.
-fn keep(outputs: &mut Vec<Tensor>, wanted: &[String]) {
-    if !wanted.is_empty() {
-        outputs.retain(|output| wanted.contains(&output.name));
-    }
 }
 
 fn response(

@@ -11,8 +11,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use modelet_protocol::rest::HEADER_LENGTH;
 use modelet_protocol::rest::metadata::{ErrorBody, ModelMetadata, ModelReady, ServerMetadata};
+use modelet_protocol::rest::{self, HEADER_LENGTH};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -235,18 +235,8 @@ async fn read(body: Incoming, limit_bytes: usize, deadline: Instant) -> Result<B
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
-    let Some(value) = headers.get(HEADER_LENGTH) else {
-        return Ok(None);
-    };
-    let number = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    number.map(Some).ok_or_else(|| {
-        Failure::Malformed(format!(
-            "Inference-Header-Content-Length is a number of bytes, not {value:?}"
-        ))
-    })
+    let header = headers.get(HEADER_LENGTH).map(HeaderValue::as_bytes);
+    rest::json_length(header).map_err(Failure::Malformed)
 }
 
 /// The headers that are text. Cookies may come in several.

@@ -37,6 +37,20 @@ pub struct Confidence {
     pub at_least: f64,
 }
 
+/// Looks at outputs by name, shape and values.
+pub fn with_numbers<'a, T>(
+    outputs: impl Iterator<Item = (&'a str, &'a [u64], Vec<f64>)>,
+    look: impl FnOnce(&[Numbers<'_>]) -> T,
+) -> T {
+    let outputs: Vec<_> = outputs.collect();
+    let numbers = outputs.iter().map(|(name, shape, values)| Numbers {
+        name,
+        shape,
+        values,
+    });
+    look(&numbers.collect::<Vec<_>>())
+}
+
 /// An output as numbers, row-major. One that holds no numbers has no values.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers<'a> {

@@ -73,6 +73,11 @@ impl Tensor {
         Ok(())
     }
 
+    /// The name, the shape and, where there are any, the numbers.
+    pub fn named_numbers(&self) -> (&str, &[u64], Vec<f64>) {
+        (&self.name, &self.shape, self.numbers().unwrap_or_default())
+    }
+
     /// The elements as numbers, row-major; 64-bit integers lose what FP64 cannot hold. `None` for BYTES.
     pub fn numbers(&self) -> Option<Vec<f64>> {
         fn read<const SIZE: usize>(data: &[u8], number: impl Fn([u8; SIZE]) -> f64) -> Vec<f64> {

@@ -15,6 +15,7 @@ use modelet_policy::fallback::Target;
 use modelet_policy::names::{InvalidName, ModelName, Version};
 use modelet_policy::spec::ModelSpec;
 use modelet_policy::versions;
+use modelet_protocol::rest::outputs_from_json;
 use modelet_runtime::{Limits, Modelet};
 use modelet_store::{
     ArtifactFile, Digest, ModelEntry, Problem, Repository, Stamp, StoreError, verify,
@@ -26,7 +27,6 @@ use crate::attempt::breaker::Breaker;
 use crate::attempt::cache::Cache;
 use crate::attempt::pace::Pace;
 use crate::attempt::remote::Remotes;
-use crate::attempt::static_outputs;
 use crate::config::Config;
 use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State, Work};
 use crate::rollouts::Rollouts;
@@ -511,7 +511,7 @@ pub(crate) fn suits(spec: ModelSpec, has_versions: bool) -> Result<ModelSpec, St
     }
     for target in &spec.fallback.chain {
         if let Target::Static(json) = target {
-            static_outputs(json).map_err(|error| {
+            outputs_from_json(json, &[]).map_err(|error| {
                 format!("model.toml: fallback.chain: the static outputs are not tensors: {error}")
             })?;
         }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use modelet_policy::fallback::Trigger;
-use modelet_policy::guard::{Guards, Numbers};
+use modelet_policy::guard::{Guards, with_numbers};
 use modelet_policy::spec::ModelSpec;
-use modelet_protocol::rest::decode_request;
+use modelet_protocol::rest::keep;
 use modelet_protocol::{Dimension, Signature, Tensor};
 use modelet_runtime::{InferError, Modelet};
 
@@ -225,52 +225,8 @@ fn guard(guards: &Guards, outputs: &[Tensor]) -> Result<(), Failure> {
     if guards.is_empty() {
         return Ok(());
     }
-    with_numbers(outputs, |numbers| guards.check(numbers)).map_err(Failure::Guarded)
-}
-
-/// Outputs as policy sees them.
-pub fn with_numbers<T>(outputs: &[Tensor], look: impl FnOnce(&[Numbers<'_>]) -> T) -> T {
-    let values: Vec<Vec<f64>> = outputs
-        .iter()
-        .map(|output| output.numbers().unwrap_or_default())
-        .collect();
-    let numbers: Vec<Numbers<'_>> = outputs
-        .iter()
-        .zip(&values)
-        .map(|(output, values)| Numbers {
-            name: &output.name,
-            shape: &output.shape,
-            values,
-        })
-        .collect();
-    look(&numbers)
-}
-
-/// The outputs that `model.toml` gives for want of better ones, those of them that are wanted.
-pub fn static_answer(json: &str, request: &Request) -> Result<Answer, Failure> {
-    let mut outputs = static_outputs(json).map_err(Failure::Internal)?;
-    let has = |name: &&String| outputs.iter().any(|output| output.name == **name);
-    if let Some(missing) = request.outputs.iter().find(|name| !has(name)) {
-        let text = format!("the static answer has no output `{missing}`");
-        return Err(Failure::Internal(text));
-    }
-    keep(&mut outputs, &request.outputs);
-    Ok(Answer::new(outputs, By::Static))
-}
-
-/// Leaves those of `outputs` that are wanted; no name means all.
-pub fn keep(outputs: &mut Vec<Tensor>, wanted: &[String]) {
-    if !wanted.is_empty() {
-        outputs.retain(|output| wanted.contains(&output.name));
-    }
-}
-
-/// A list of tensors in the protocol's JSON.
-pub fn static_outputs(json: &str) -> Result<Vec<Tensor>, String> {
-    // Outputs are written as inputs are.
-    let as_request = format!(r#"{{"inputs":{json}}}"#);
-    let decoded = decode_request(as_request.as_bytes(), None, &Signature::default());
-    Ok(decoded.map_err(|error| error.to_string())?.inputs)
+    let numbers = outputs.iter().map(Tensor::named_numbers);
+    with_numbers(numbers, |numbers| guards.check(numbers)).map_err(Failure::Guarded)
 }
 
 /// The size of the batch: the first dimension of the first input, where the model leaves it open.

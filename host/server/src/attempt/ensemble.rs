@@ -6,10 +6,11 @@ mod signature;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use modelet_policy::ensemble::{self, Combine, Member};
-use modelet_policy::guard::Confidence;
+use modelet_policy::guard::{Confidence, with_numbers};
+use modelet_protocol::rest::keep;
 use modelet_protocol::{Signature, Tensor};
 
-use super::{Called, Candidate, attempt, keep, with_numbers};
+use super::{Called, Candidate, attempt};
 use crate::app::App;
 use crate::registry::{Models, Work};
 use crate::request::{Answer, Failure, Request};
@@ -82,7 +83,8 @@ impl Ensemble {
             match ask(app, member, all_outputs(request)).await {
                 Ok(answer) => {
                     let outputs = &answer.answer.outputs;
-                    let is_certain = with_numbers(outputs, |it| confidence.is_met(it));
+                    let numbers = outputs.iter().map(Tensor::named_numbers);
+                    let is_certain = with_numbers(numbers, |it| confidence.is_met(it));
                     told.push(answer);
                     if is_certain {
                         return Ok(told);

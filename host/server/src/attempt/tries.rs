@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use modelet_policy::fallback::{Target, Trigger};
 use modelet_policy::spec::ModelSpec;
+use modelet_protocol::rest::outputs_from_json;
 
-use super::{Candidate, attempt, static_answer};
+use super::{Candidate, attempt};
 use crate::app::App;
 use crate::registry::{Found, Ready};
-use crate::request::{Answer, Failure, Request};
+use crate::request::{Answer, By, Failure, Request};
 use crate::route;
 use crate::statistics::Hop;
 
@@ -102,7 +103,10 @@ impl<'a> Tries<'a> {
         is_last: bool,
     ) -> Result<Answer, Failure> {
         match target {
-            Target::Static(json) => static_answer(json, request),
+            Target::Static(json) => {
+                let outputs = outputs_from_json(json, &request.outputs);
+                Ok(Answer::new(outputs.map_err(Failure::Internal)?, By::Static))
+            }
             Target::Remote(remote) => {
                 let remotes = &self.app.remotes;
                 let asking = remotes.ask(self.app, remote, &self.found.name, request, is_last);

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use modelet_protocol::Signature;
 use modelet_protocol::rest::{
-    Encoded, HEADER_LENGTH, InferRequest, InferResponse, decode_request, encode_response,
+    self, Encoded, HEADER_LENGTH, InferRequest, InferResponse, decode_request, encode_response,
 };
 
 use super::named::Named;
@@ -159,19 +159,8 @@ pub async fn read(
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
-    let Some(value) = headers.get(HEADER_LENGTH) else {
-        return Ok(None);
-    };
-    value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .map(Some)
-        .ok_or_else(|| {
-            Failure::Malformed(format!(
-                "Inference-Header-Content-Length is a number of bytes, not {value:?}"
-            ))
-        })
+    let header = headers.get(HEADER_LENGTH).map(HeaderValue::as_bytes);
+    rest::json_length(header).map_err(Failure::Malformed)
 }
 
 /// A caller may ask for less time than the server allows.
