@@ -41,6 +41,7 @@ fn framework() -> Onnx {
         // Exporters leave shapes here that contradict the dimensions a model is later given.
         .with_ignore_value_info(true);
     modelet_operators::register(&mut framework);
+    modelet_kernels::keep();
     framework
 }
 
