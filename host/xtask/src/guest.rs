@@ -36,6 +36,11 @@ fn build(package: &str, profile: &str) -> Result<PathBuf> {
     Ok(root().join(format!("target/guest/{TARGET}/{profile}/{module}.wasm")))
 }
 
+/// Compiles what checks the engine's kernels where they run.
+pub fn kernels() -> Result<()> {
+    build("modelet-kernels-check", "guest").map(drop)
+}
+
 /// Compiles policy to WebAssembly, for the test that it decides there as it does here.
 pub fn policy() -> Result<()> {
     run(cargo()

@@ -20,6 +20,9 @@ pub fn test() -> Result<()> {
     guest::guest()?;
     let mut summary = Summary::default();
     summary.part("lint", || lint::lint().map(|()| Outcome::Done));
+    summary.part("kernels in wasm", || {
+        guest::kernels().map(|()| Outcome::Done)
+    });
     summary.part("policy in wasm", || guest::policy().map(|()| Outcome::Done));
     summary.part("fuzz", || fuzz::fuzz(5).map(|()| Outcome::Done));
     summary.part("clients", with_python(clients));
