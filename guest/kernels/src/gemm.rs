@@ -70,11 +70,12 @@ unsafe fn run(ops: &[FusedKerSpec<f32>]) -> isize {
                 FusedKerSpec::AddMatMul { k, pa, pb, .. } => {
                     add_product(&mut tile, k, pa.cast(), pb.cast());
                 }
+                // What is no number stays so, as of the two operands the first is kept.
                 FusedKerSpec::ScalarMin(limit) => {
-                    each(&mut tile, |it| f32x4_min(f32x4_splat(limit), it))
+                    each(&mut tile, |it| f32x4_pmin(it, f32x4_splat(limit)))
                 }
                 FusedKerSpec::ScalarMax(limit) => {
-                    each(&mut tile, |it| f32x4_max(f32x4_splat(limit), it))
+                    each(&mut tile, |it| f32x4_pmax(it, f32x4_splat(limit)))
                 }
                 FusedKerSpec::ScalarAdd(number) => {
                     each(&mut tile, |it| f32x4_add(f32x4_splat(number), it))
