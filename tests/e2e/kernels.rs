@@ -22,8 +22,10 @@ fn kernels_compute_what_plain_arithmetic_does() {
         if let Ok(construct) = construct {
             construct.call(&mut store, ()).unwrap();
         }
-        let check = instance.get_typed_func::<(), u32>(&mut store, "check_products");
-        let checked = check.unwrap().call(&mut store, ()).unwrap();
-        assert!(checked > 4_000, "{checked}");
+        for (what, cases) in [("check_products", 4_000), ("check_vectors", 1_000)] {
+            let check = instance.get_typed_func::<(), u32>(&mut store, what);
+            let checked = check.unwrap().call(&mut store, ()).unwrap();
+            assert!(checked > cases, "{what}: {checked}");
+        }
     }
 }

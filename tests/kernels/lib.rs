@@ -161,18 +161,21 @@ fn check(
     }
 }
 
+/// The kernel with this name, which is registered in front of tract's.
+fn kernel(name: &str) -> Box<dyn MatMatMul> {
+    let tiers = mmm_tiers::for_isa(&isa::native());
+    let names: Vec<&str> = tiers.iter().map(|tier| tier.name).collect();
+    assert_eq!(names[..2], ["modelet-vector", "modelet"]);
+    let mut kernels = mmm_routines::declared().map(|routine| (routine.make)());
+    kernels.find(|it| it.name() == name).unwrap()
+}
+
 /// Checks every edge of a tile, every length of a round, and everything that may follow a product. Traps
 /// where something is wrong.
 #[unsafe(no_mangle)]
 pub extern "C" fn check_products() -> u32 {
     modelet_kernels::keep();
-    let kernels = mmm_routines::declared().map(|routine| (routine.make)());
-    let kernel = kernels
-        .into_iter()
-        .find(|it| it.name() == "modelet_f32_8x8");
-    let kernel = kernel.unwrap();
-    let first = mmm_tiers::for_isa(&isa::native()).into_iter().next();
-    assert_eq!(first.unwrap().name, "modelet");
+    let kernel = kernel("modelet_f32_8x8");
     let mut checked = 0;
     for m in 1..=17 {
         for n in 1..=17 {
@@ -190,6 +193,29 @@ pub extern "C" fn check_products() -> u32 {
                 check(&*kernel, shape, Some(&then), by_row);
                 checked += 1;
             }
+        }
+    }
+    checked
+}
+
+/// As [`check_products`], for products with a vector.
+#[unsafe(no_mangle)]
+pub extern "C" fn check_vectors() -> u32 {
+    modelet_kernels::keep();
+    let kernel = kernel("modelet_f32_32x1");
+    let mut checked = 0;
+    for m in 1..=70 {
+        for k in [0, 1, 2, 15, 16, 17, 33, 100] {
+            for by_row in [true, false] {
+                check(&*kernel, (m, k, 1), None, by_row);
+                checked += 1;
+            }
+        }
+    }
+    for then in all_that_follows() {
+        for m in [32, 45] {
+            check(&*kernel, (m, 20, 1), Some(&then), true);
+            checked += 1;
         }
     }
     checked
