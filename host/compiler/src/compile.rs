@@ -141,17 +141,21 @@ impl Shared {
 
     fn code(&self, wasm: &[u8], hash: &str) -> wasmtime::Result<Module> {
         let name = format!("{hash}-{:016x}.cwasm", self.fingerprint());
-        if let Some(code) = self.cache.open_entry(&name)
-            // SAFETY: the cache says that this host wrote this file under this name, which holds the
-            // hash of the source and the fingerprint of the engine's settings. What is mapped stays
-            // as it is: only this user can write there, and we replace files and never change one.
-            && let Ok(module) = unsafe { Module::deserialize_open_file(self.engine.wasmtime(), code) }
-        {
+        if let Some(module) = self.cached(&name) {
             return Ok(module);
         }
         let module = Module::new(self.engine.wasmtime(), wasm)?;
         self.cache.write(&name, &module.serialize()?);
-        Ok(module)
+        // Of what is mapped, memory holds only what runs, and all processes hold it once.
+        Ok(self.cached(&name).unwrap_or(module))
+    }
+
+    fn cached(&self, name: &str) -> Option<Module> {
+        let code = self.cache.open_entry(name)?;
+        // SAFETY: the cache says that this host wrote this file under this name, which holds the
+        // hash of the source and the fingerprint of the engine's settings. What is mapped stays
+        // as it is: only this user can write there, and we replace files and never change one.
+        unsafe { Module::deserialize_open_file(self.engine.wasmtime(), code) }.ok()
     }
 
     /// Changes with the version of wasmtime, the processor and every setting that changes the code.

@@ -2,11 +2,13 @@
 
 mod ensembles;
 mod file;
+mod memory;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,8 @@ pub struct App {
     problems: Mutex<Vec<Problem>>,
     /// What each version was loaded from. Held during a refresh, so that there is one at a time.
     loaded: Mutex<Loaded>,
+    /// Whether there is memory to give back that loading took.
+    has_loaded: AtomicBool,
     /// Kept out until somebody loads them again.
     unloaded: Mutex<BTreeSet<ModelName>>,
     /// Whether every model had its chance to load.
@@ -123,6 +127,7 @@ impl App {
             files,
             problems: Mutex::default(),
             loaded: Mutex::default(),
+            has_loaded: AtomicBool::new(false),
             unloaded: Mutex::default(),
             started: watch::Sender::new(false),
             begun: Instant::now(),
@@ -187,6 +192,9 @@ impl App {
                 }
             }
             Err(error) => tracing::error!(%error, "the repository cannot be read"),
+        }
+        if self.has_loaded.swap(false, Relaxed) {
+            memory::give_back();
         }
         self.started.send_replace(true);
     }
@@ -418,6 +426,7 @@ impl App {
             reuse: spec.reuse,
         };
         let bytes = artifact.read().map_err(|error| error.to_string())?;
+        self.has_loaded.store(true, Relaxed);
         self.check_signature(artifact, &bytes)?;
         // A file that the compiler stumbles over must not keep the models after it from loading.
         catch_unwind(AssertUnwindSafe(|| self.compiler.load(&bytes, limits)))
