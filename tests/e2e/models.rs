@@ -93,6 +93,31 @@ fn check_served(server: &Server, name: &str, case: &GoldenCase) {
     }
 }
 
+/// It was mapped once for each, because nobody held on to what others had compiled.
+#[test]
+fn many_modelets_hold_one_copy_of_their_engines_code() {
+    let repository = tempfile::tempdir().unwrap();
+    for (number, name) in ["iris", "digits", "iris", "diabetes"].iter().enumerate() {
+        let model = repository.path().join(format!("m{number}/1"));
+        fs::create_dir_all(&model).unwrap();
+        fs::copy(built::modelet(name), model.join("model.wasm")).unwrap();
+    }
+    let server = Server::start(&[repository.path()]);
+    assert_eq!(server.get("/v2/models/m3/ready").status, 200);
+    let mappings = server.mappings();
+    let is_code = |line: &&str| line.contains("r-x") && line.ends_with(".cwasm");
+    let code: Vec<_> = mappings.lines().filter(is_code).collect();
+    let large = code.iter().filter(|line| length(line) > 1 << 20);
+    assert_eq!(large.count(), 1, "{code:?}");
+}
+
+fn length(mapping: &str) -> u64 {
+    let (range, _) = mapping.split_once(' ').unwrap();
+    let (begin, end) = range.split_once('-').unwrap();
+    let address = |text| u64::from_str_radix(text, 16).unwrap();
+    address(end) - address(begin)
+}
+
 #[test]
 fn no_image_at_all_has_no_scores() {
     if golden_file("mobilenet").is_none() {

@@ -8,6 +8,7 @@ mod builds;
 mod calls;
 mod connection;
 mod load;
+mod many;
 mod policy;
 mod process;
 mod serving;
@@ -90,6 +91,7 @@ fn main() -> Result<()> {
     calls::measure(&bench, &mut table)?;
     serving::measure(&bench, &mut table)?;
     batching::measure(&bench, &mut table)?;
+    many::measure(&bench, &mut table)?;
     policy::served(&bench, &mut table)?;
     soak::measure(&bench, &mut table)?;
     table.print();
