@@ -185,7 +185,7 @@ fn only_what_agrees_is_joined() {
     let named = asked[2].replacen('{', r#"{"outputs":[{"name":"x"}],"#, 1);
     // The first four find nobody to join; the last of them because it names its outputs.
     let bodies = [0, 1, 2].map(|number| asked[number].clone());
-    let bodies = [&bodies[..], &[named.clone()]].concat();
+    let bodies = [&bodies[..], std::slice::from_ref(&named)].concat();
     thread::scope(|scope| {
         let served = &served;
         let waiting = scope.spawn(move || ask_in_order(served, &bodies));
