@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use modelet_compiler::{Compiler, Config};
-use modelet_protocol::{Datatype, Tensor, golden};
+use modelet_protocol::rest::{decode_response, encode_request};
+use modelet_protocol::{Datatype, GoldenCase, Tensor, golden};
 use modelet_runtime::{Limits, Modelet};
 
 use crate::built;
+use crate::server::Server;
 
 #[test]
 fn iris_answers_its_golden_cases() {
@@ -38,6 +41,81 @@ fn magika_answers_its_golden_cases() {
 #[test]
 fn mobilenet_answers_its_golden_cases() {
     check("mobilenet");
+}
+
+#[test]
+fn answers_are_the_same_whoever_they_were_computed_with() {
+    let repository = tempfile::tempdir().unwrap();
+    for name in ["iris", "digits"] {
+        let model = repository.path().join(name);
+        fs::create_dir_all(model.join("1")).unwrap();
+        fs::copy(built::modelet(name), model.join("1/model.wasm")).unwrap();
+        let spec = "batching = { max_batch_size = 64, max_queue_delay = \"20ms\" }";
+        fs::write(model.join("model.toml"), spec).unwrap();
+    }
+    let server = Server::start(&[repository.path()]);
+    for name in ["iris", "digits"] {
+        let cases = golden::parse(&fs::read(golden_file(name).unwrap()).unwrap()).unwrap();
+        thread::scope(|scope| {
+            for case in cases.iter().cycle().take(4 * cases.len()) {
+                scope.spawn(|| check_served(&server, name, case));
+            }
+        });
+        let statistics = server.get(&format!("/v2/models/{name}/stats")).json();
+        let statistics = &statistics["model_stats"][0];
+        let answered = statistics["inference_stats"]["success"]["count"].as_u64();
+        assert_eq!(answered, Some(4 * cases.len() as u64));
+        assert!(
+            statistics["execution_count"].as_u64() < answered,
+            "{statistics}"
+        );
+    }
+}
+
+fn check_served(server: &Server, name: &str, case: &GoldenCase) {
+    let request = encode_request("", 120_000_000, &case.inputs, &[]).unwrap();
+    let length = request.json_length.map(|length| length.to_string());
+    let header = length.iter();
+    let header = header.map(|length| ("Inference-Header-Content-Length", length.as_str()));
+    let headers: Vec<_> = header.collect();
+    let path = format!("/v2/models/{name}/infer");
+    let answer = server.request("POST", &path, &headers, &request.body);
+    let said = String::from_utf8_lossy(&answer.body);
+    assert_eq!(answer.status, 200, "{}: {said}", case.name);
+    let length = answer.header("inference-header-content-length");
+    let length = length.map(|length| length.parse().unwrap());
+    let outputs = decode_response(&answer.body, length).unwrap().outputs;
+    assert_eq!(outputs.len(), case.outputs.len());
+    for (expected, got) in case.outputs.iter().zip(&outputs) {
+        if let Err(difference) = expected.agrees_with(got) {
+            panic!("{name}: {}: {difference}", case.name);
+        }
+    }
+}
+
+/// It was mapped once for each, because nobody held on to what others had compiled.
+#[test]
+fn many_modelets_hold_one_copy_of_their_engines_code() {
+    let repository = tempfile::tempdir().unwrap();
+    for (number, name) in ["iris", "digits", "iris", "diabetes"].iter().enumerate() {
+        let model = repository.path().join(format!("m{number}/1"));
+        fs::create_dir_all(&model).unwrap();
+        fs::copy(built::modelet(name), model.join("model.wasm")).unwrap();
+    }
+    let server = Server::start(&[repository.path()]);
+    assert_eq!(server.get("/v2/models/m3/ready").status, 200);
+    let mappings = server.mappings();
+    let is_code = |line: &&str| line.contains("r-x") && line.ends_with(".cwasm");
+    let code: Vec<_> = mappings.lines().filter(is_code).collect();
+    let large = code.iter().filter(|line| length(line) > 1 << 20);
+    assert_eq!(large.count(), 1, "{code:?}");
+}
+
+fn length(mapping: &str) -> u64 {
+    let (range, _) = mapping.split_once(' ').unwrap();
+    let (begin, end) = range.split_once('-').unwrap();
+    let address = |text| u64::from_str_radix(text, 16).unwrap();
+    address(end) - address(begin)
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl Server {
         }
     }
 
+    /// What the kernel says of its memory, a line for each mapping.
+    pub fn mappings(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/maps", self.child.id())).unwrap()
+    }
+
     /// Without a chance to say goodbye.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -9,8 +9,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 const TAG_BYTES: usize = 32;
+
+/// What was not used for this long makes room.
+const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A directory of compiled code, or none.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +36,7 @@ impl CodeCache {
             .mode(0o700)
             .create(directory)
             .and_then(|()| key(&directory.join("key")))
+            .inspect(|_| remove_unused(directory))
             .map(|key| Place {
                 directory: directory.to_owned(),
                 key,
@@ -55,6 +60,8 @@ impl CodeCache {
         let place = self.place.as_ref()?;
         let mut file = fs::File::open(place.directory.join(name)).ok()?;
         if is_sealed(&place.key, name, &mut file).is_ok_and(|sealed| sealed) {
+            // An entry whose time cannot be set is only removed sooner.
+            let _ = file.set_modified(SystemTime::now());
             return Some(file);
         }
         tracing::warn!(
@@ -69,6 +76,20 @@ impl CodeCache {
         let Some(place) = &self.place else { return };
         if let Err(error) = write_sealed(&place.directory, &place.key, name, code) {
             tracing::warn!(name, %error, "compiled code could not be cached");
+        }
+    }
+}
+
+/// Removes what nobody needed for long, and what a process that ended left unfinished. What is still
+/// mapped stays until it is not.
+fn remove_unused(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name() != "key") {
+        let used = entry.metadata().and_then(|about| about.modified());
+        let age = used.ok().and_then(|used| used.elapsed().ok());
+        if age.is_some_and(|age| age > UNUSED) {
+            // Another process may have been faster, and who may not remove it has the room to keep it.
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -138,4 +159,26 @@ fn key(path: &Path) -> io::Result<[u8; 32]> {
             "its key file does not hold 32 bytes; remove the directory to begin anew",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_used_for_long_makes_room() {
+        let name = format!("modelet-cache-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let cache = CodeCache::open(&directory).unwrap();
+        for name in ["used", "unused"] {
+            cache.write(name, b"code");
+            let file = fs::File::open(directory.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - 2 * UNUSED).unwrap();
+        }
+        assert!(cache.open_entry("used").is_some());
+        let cache = CodeCache::open(&directory).unwrap();
+        assert!(cache.open_entry("used").is_some());
+        assert!(cache.open_entry("unused").is_none());
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

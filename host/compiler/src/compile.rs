@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use modelet_artifact::inspect;
 use modelet_runtime::{Engine, Limits, LoadError, Modelet};
+use rustix::mm::{Advice, madvise};
 use wasmtime::Module;
 use wasmtime::component::{Component, Linker};
 
@@ -102,7 +103,8 @@ impl Compiler {
         let linker = compiled
             .linker()
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-        Modelet::new(&linker, &compiled.frame, facts, limits)
+        let frame = compiled.frame.clone();
+        Modelet::new(&linker, &frame, facts, limits, compiled)
     }
 
     /// Compiles any component that needs no more than the modules in it. What other components
@@ -130,28 +132,36 @@ impl Shared {
     }
 
     fn module(&self, part: &Part<'_>) -> wasmtime::Result<Arc<Module>> {
-        // Without functions there is nothing to compile, and hardly two models have the same memory.
+        // Hardly two models have the same memory. It is kept like code, because what is mapped from a file
+        // takes memory only while it is used.
         if !part.has_code {
-            return Module::new(self.engine.wasmtime(), part.wasm).map(Arc::new);
+            let hash = blake3::hash(part.wasm);
+            return self.compiled(part.wasm, &hash.to_hex()).map(Arc::new);
         }
         known(&self.modules, part.wasm, |hash| {
-            self.code(part.wasm, &hash.to_hex())
+            self.compiled(part.wasm, &hash.to_hex())
         })
     }
 
-    fn code(&self, wasm: &[u8], hash: &str) -> wasmtime::Result<Module> {
+    fn compiled(&self, wasm: &[u8], hash: &str) -> wasmtime::Result<Module> {
         let name = format!("{hash}-{:016x}.cwasm", self.fingerprint());
-        if let Some(code) = self.cache.open_entry(&name)
-            // SAFETY: the cache says that this host wrote this file under this name, which holds the
-            // hash of the source and the fingerprint of the engine's settings. What is mapped stays
-            // as it is: only this user can write there, and we replace files and never change one.
-            && let Ok(module) = unsafe { Module::deserialize_open_file(self.engine.wasmtime(), code) }
-        {
+        if let Some(module) = self.cached(&name) {
             return Ok(module);
         }
         let module = Module::new(self.engine.wasmtime(), wasm)?;
         self.cache.write(&name, &module.serialize()?);
-        Ok(module)
+        // Of what is mapped, memory holds only what is used, and all processes hold it once.
+        Ok(self.cached(&name).unwrap_or(module))
+    }
+
+    fn cached(&self, name: &str) -> Option<Module> {
+        let code = self.cache.open_entry(name)?;
+        // SAFETY: the cache says that this host wrote this file under this name, which holds the
+        // hash of the source and the fingerprint of the engine's settings. What is mapped stays
+        // as it is: only this user can write there, and we replace files and never change one.
+        let module = unsafe { Module::deserialize_open_file(self.engine.wasmtime(), code) }.ok()?;
+        forget(&module);
+        Some(module)
     }
 
     /// Changes with the version of wasmtime, the processor and every setting that changes the code.
@@ -165,6 +175,16 @@ impl Shared {
             .hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// Takes out of memory what was only looked at to load it; the file still has it.
+fn forget(module: &Module) {
+    let image = module.image_range();
+    let bytes = image.end.addr() - image.start.addr();
+    // A kernel that takes no advice only needs more memory.
+    // SAFETY: the range is the module's own mapping of its file, and nothing was written to it: it has
+    // no relocations, and wasmtime has made it read-only.
+    let _ = unsafe { madvise(image.start.cast_mut().cast(), bytes, Advice::LinuxDontNeed) };
 }
 
 /// What was compiled from `source`, if somebody still uses it, or else compiles it.

@@ -258,6 +258,7 @@ fn warn(name: &ModelName, spec: &ModelSpec) {
         (spec.fallback.hedge.is_some(), "`fallback.hedge`"),
         (spec.feedback.is_some(), "`feedback`"),
         (spec.cache.is_some(), "`cache`"),
+        (spec.batching.is_some(), "`batching`"),
         (spec.strategy.is_some(), "`strategy`"),
         (spec.limits.concurrency.is_some(), "`limits.concurrency`"),
         (spec.limits.queue.is_some(), "`limits.queue`"),

@@ -8,6 +8,7 @@
     allow(clippy::unwrap_used, reason = "a panic is how a test fails")
 )]
 
+pub mod batching;
 pub mod breaker;
 pub mod condition;
 pub mod deployment;

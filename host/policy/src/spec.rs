@@ -1,5 +1,6 @@
 //! `model.toml`: what was typed, and what it means.
 
+mod batching;
 mod cache;
 mod ensemble;
 mod protection;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::batching::Batching;
 use crate::ensemble::Ensemble;
 use crate::fallback::Fallback;
 use crate::feedback::{self, Feedback};
@@ -46,6 +48,8 @@ pub struct ModelSpec {
     pub reuse: bool,
     /// `None`: every request is computed.
     pub cache: Option<Cache>,
+    /// `None`: one call for each request.
+    pub batching: Option<Batching>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,6 +107,7 @@ struct Typed {
     limits: TypedLimits,
     instances: TypedInstances,
     cache: Option<cache::Typed>,
+    batching: Option<batching::Typed>,
 }
 
 #[derive(Default, Deserialize)]
@@ -166,7 +171,13 @@ impl ModelSpec {
             limits: limits(typed.limits, &mut errors),
             reuse: typed.instances.reuse,
             cache: typed.cache.map(|typed| cache::read(typed, &mut errors)),
+            batching: typed
+                .batching
+                .map(|typed| batching::read(typed, &mut errors)),
         };
+        if spec.batching.is_some() && spec.limits.queue == Some(0) {
+            errors.push("batching lets requests wait, and limits.queue lets none".to_owned());
+        }
         if errors.is_empty() {
             Ok(spec)
         } else {
@@ -275,8 +286,9 @@ mod tests {
     fn every_key_is_read() {
         let spec = ModelSpec::parse(
             "[versions]\nserve = [1, 3]\ndefault = 3\n[limits]\nmemory = \"512MiB\"\n\
-             timeout = \"30s\"\nconcurrency = 4\nqueue = 0\n[instances]\nreuse = true\n\
-             [cache]\nsize = \"1MiB\"\nttl = \"10m\"",
+             timeout = \"30s\"\nconcurrency = 4\nqueue = 1\n[instances]\nreuse = true\n\
+             [cache]\nsize = \"1MiB\"\nttl = \"10m\"\n\
+             [batching]\nmax_batch_size = 8\nmax_queue_delay = \"2ms\"",
         );
         let version = |number| Version::try_from(number).unwrap();
         let expected = ModelSpec {
@@ -288,12 +300,16 @@ mod tests {
                 memory_bytes: Some(512 << 20),
                 timeout: Some(Duration::from_secs(30)),
                 concurrency: Some(4),
-                queue: Some(0),
+                queue: Some(1),
             },
             reuse: true,
             cache: Some(Cache {
                 size_bytes: 1 << 20,
                 ttl: Some(Duration::from_secs(600)),
+            }),
+            batching: Some(Batching {
+                max_batch_size: 8,
+                max_queue_delay: Duration::from_millis(2),
             }),
             ..ModelSpec::default()
         };

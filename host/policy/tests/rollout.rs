@@ -139,6 +139,18 @@ fn a_canary_that_fails_is_aborted_and_can_be_tried_again() {
 }
 
 #[test]
+fn a_canary_that_fails_is_aborted_whenever_the_host_looks() {
+    let mut story = Story::begin(CANARY);
+    story.tick();
+    story.now += 10;
+    story.tick();
+    story.requests((200, 0), (20, 10));
+    story.now += 10;
+    story.tick();
+    story.check(Phase::Degraded, 1, 0);
+}
+
+#[test]
 fn a_canary_that_fails_no_more_than_stable_goes_on() {
     let mut story = Story::begin(CANARY);
     story.tick();

@@ -13,6 +13,7 @@ mod compare;
 pub mod datatype;
 pub mod golden;
 pub mod rest;
+pub mod rows;
 pub mod signature;
 pub mod tensor;
 

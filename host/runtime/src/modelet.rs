@@ -1,5 +1,6 @@
 //! A loaded modelet: the part of a call that is the same for every instance.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ pub struct Modelet {
 
 struct Shared {
     pre: ModeletPre<Memory>,
+    /// What it was made of, for whoever makes others of the same.
+    _parts: Box<dyn Any + Send + Sync>,
     facts: Facts,
     limits: Limits,
     /// Instances between two requests; stays empty unless the modelet reuses them.
@@ -37,12 +40,13 @@ struct Shared {
 
 impl Modelet {
     /// Starts one instance, so that limits which do not fit and a signature that lies show now
-    /// and not at the first request.
+    /// and not at the first request. `parts` are held on to as long as it is used.
     pub fn new(
         linker: &Linker<Memory>,
         component: &Component,
         facts: Facts,
         limits: Limits,
+        parts: impl Any + Send + Sync,
     ) -> Result<Modelet, LoadError> {
         let pre = linker
             .instantiate_pre(component)
@@ -58,6 +62,7 @@ impl Modelet {
         Ok(Modelet {
             shared: Arc::new(Shared {
                 pre,
+                _parts: Box::new(parts),
                 facts,
                 limits,
                 idle: Mutex::default(),

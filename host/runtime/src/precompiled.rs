@@ -142,7 +142,7 @@ impl Precompiled {
         let component = unsafe { Component::deserialize_file(engine, path) };
         let component = component.map_err(|error| Refused::Engine(format!("{error:#}")))?;
         read_sparingly(&component);
-        Modelet::new(&Linker::new(engine), &component, self.modelet, limits)
+        Modelet::new(&Linker::new(engine), &component, self.modelet, limits, ())
     }
 }
 

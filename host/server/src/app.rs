@@ -2,11 +2,13 @@
 
 mod ensembles;
 mod file;
+mod memory;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ use modelet_store::{
 use tokio::sync::watch;
 
 use crate::attempt::admission::Admission;
+use crate::attempt::batching::Batches;
 use crate::attempt::breaker::Breaker;
 use crate::attempt::cache::Cache;
 use crate::attempt::pace::Pace;
@@ -38,7 +41,7 @@ use file::File;
 pub struct App {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
-    pub(crate) admission: Admission,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) fallbacks: Fallbacks,
     pub(crate) rollouts: Rollouts,
     pub(crate) remotes: Remotes,
@@ -51,6 +54,8 @@ pub struct App {
     problems: Mutex<Vec<Problem>>,
     /// What each version was loaded from. Held during a refresh, so that there is one at a time.
     loaded: Mutex<Loaded>,
+    /// Whether there is memory to give back that loading took.
+    has_loaded: AtomicBool,
     /// Kept out until somebody loads them again.
     unloaded: Mutex<BTreeSet<ModelName>>,
     /// Whether every model had its chance to load.
@@ -89,6 +94,7 @@ struct Source {
     reuse: bool,
     breaker: Option<modelet_policy::breaker::Limits>,
     cache: Option<modelet_policy::spec::Cache>,
+    batching: Option<modelet_policy::batching::Batching>,
 }
 
 impl App {
@@ -111,7 +117,7 @@ impl App {
             return Err(StartError::Nothing);
         }
         Ok(Arc::new(App {
-            admission: Admission::new(config.concurrency, config.queue),
+            admission: Arc::new(Admission::new(config.concurrency, config.queue)),
             registry: Registry::default(),
             fallbacks: Fallbacks::default(),
             rollouts: Rollouts::new(config.state.clone()),
@@ -123,6 +129,7 @@ impl App {
             files,
             problems: Mutex::default(),
             loaded: Mutex::default(),
+            has_loaded: AtomicBool::new(false),
             unloaded: Mutex::default(),
             started: watch::Sender::new(false),
             begun: Instant::now(),
@@ -187,6 +194,9 @@ impl App {
                 }
             }
             Err(error) => tracing::error!(%error, "the repository cannot be read"),
+        }
+        if self.has_loaded.swap(false, Relaxed) {
+            memory::give_back();
         }
         self.started.send_replace(true);
     }
@@ -329,6 +339,7 @@ impl App {
                 reuse: spec.reuse,
                 breaker: spec.breaker.clone(),
                 cache: spec.cache.clone(),
+                batching: spec.batching.clone(),
             };
             if unloaded || loaded.get(&key) == Some(&from) {
                 continue;
@@ -369,8 +380,10 @@ impl App {
                 },
             );
         }
-        let entry = match (self.compile(artifact, spec), before) {
-            (Ok(modelet), before) => {
+        let compiled = self.compile(artifact, spec);
+        let compiled = compiled.and_then(|modelet| Ok((batches(&modelet, spec)?, modelet)));
+        let entry = match (compiled, before) {
+            (Ok((batches, modelet)), before) => {
                 tracing::info!(model = %name, %version, sha256 = modelet.facts().sha256, "loaded");
                 let concurrency = spec.limits.concurrency.unwrap_or(self.config.concurrency);
                 let queue = spec.limits.queue.unwrap_or(self.config.queue);
@@ -386,6 +399,7 @@ impl App {
                     breaker: Breaker::new(spec.breaker.clone(), &format!("{name}/{version}")),
                     pace: Pace::default(),
                     cache: spec.cache.as_ref().map(Cache::new),
+                    batches,
                     timeout: spec.limits.timeout,
                     readiness: Readiness::default(),
                     times: Mutex::default(),
@@ -418,6 +432,7 @@ impl App {
             reuse: spec.reuse,
         };
         let bytes = artifact.read().map_err(|error| error.to_string())?;
+        self.has_loaded.store(true, Relaxed);
         self.check_signature(artifact, &bytes)?;
         // A file that the compiler stumbles over must not keep the models after it from loading.
         catch_unwind(AssertUnwindSafe(|| self.compiler.load(&bytes, limits)))
@@ -497,6 +512,14 @@ impl App {
     }
 }
 
+/// Says when a model is loaded, and not at its first request, that its requests cannot be joined.
+fn batches(modelet: &Modelet, spec: &ModelSpec) -> Result<Option<Arc<Batches>>, String> {
+    let signature = &modelet.facts().metadata.signature;
+    let batches = spec.batching.as_ref();
+    let batches = batches.map(|batching| Batches::new(batching, signature));
+    Ok(batches.transpose()?.map(Arc::new))
+}
+
 fn is_ensemble(entry: &ModelEntry) -> bool {
     let spec = entry.spec.as_ref();
     spec.is_ok_and(|spec| spec.ensemble.is_some() && entry.versions.is_empty())
@@ -507,6 +530,11 @@ fn is_ensemble(entry: &ModelEntry) -> bool {
 pub(crate) fn suits(spec: ModelSpec, has_versions: bool) -> Result<ModelSpec, String> {
     if spec.ensemble.is_some() && has_versions {
         let problem = "model.toml: a model with an [ensemble] has no versions of its own";
+        return Err(problem.to_owned());
+    }
+    if spec.ensemble.is_some() && spec.batching.is_some() {
+        let problem =
+            "model.toml: requests of an [ensemble] are not joined; [batching] is for its members";
         return Err(problem.to_owned());
     }
     for target in &spec.fallback.chain {

@@ -1,6 +1,7 @@
 //! One attempt at an answer: validate → breaker → admit → call → guard → record.
 
 pub mod admission;
+pub mod batching;
 pub mod breaker;
 pub mod cache;
 pub mod ensemble;
@@ -22,7 +23,7 @@ use modelet_runtime::{InferError, Modelet};
 use crate::app::App;
 use crate::registry::{Ready, Work};
 use crate::request::{Answer, By, Failure, Request};
-use admission::Permit;
+use ensemble::Ensemble;
 
 /// A version that may answer, and what its model's `model.toml` asks of answers.
 pub struct Candidate {
@@ -123,44 +124,100 @@ async fn call(
     let deadline = ready.timeout.map_or(request.deadline, |timeout| {
         request.deadline.min(start + timeout)
     });
-    // The model's own limit first: a busy model's callers wait there and leave the server's
-    // places to other models.
-    let place = ready.admission.admit(deadline).await?;
-    let modelet = match &ready.work {
-        Work::Modelet(modelet) => modelet,
-        // Its members wait for the server's places, each for its own.
-        Work::Ensemble(ensemble) => {
-            ready.statistics.queue.add(start.elapsed());
-            let start = Instant::now();
-            let request = Request {
-                id: request.id.clone(),
-                inputs,
-                outputs: outputs.to_vec(),
-                deadline,
-            };
-            let called = ensemble.ask(app, request).await?;
-            ready.statistics.executed(rows, start.elapsed());
-            return Ok(called);
+    let asked = Asked {
+        inputs,
+        outputs,
+        rows,
+        deadline,
+    };
+    let called = match (&ready.work, &ready.batches) {
+        (Work::Ensemble(ensemble), _) => together(app, ready, ensemble, asked, &request.id).await?,
+        (Work::Modelet(modelet), Some(batches)) if batches.takes(rows) => {
+            let callee = (&app.admission, ready, modelet);
+            Called::alone(batches.ask(callee, asked).await?)
         }
+        (Work::Modelet(modelet), _) => Called::alone(alone(app, ready, modelet, asked).await?),
     };
-    let turn = app.admission.admit(deadline).await?;
-    ready.statistics.queue.add(start.elapsed());
-
-    let held = (place, turn);
-    let (outputs, time) = match run_here(ready, modelet, &inputs, outputs, deadline) {
-        Some(ran) => ran,
-        None => run_elsewhere(ready, modelet, inputs, outputs, deadline, held).await?,
-    };
-    record(ready, &outputs, rows, time);
-    let outputs = outputs?;
     if let Some((cache, key)) = cached {
-        cache.keep(key, outputs.clone(), app.now());
+        cache.keep(key, called.outputs.clone(), app.now());
         ready.statistics.cache_miss.add(start.elapsed());
     }
-    Ok(Called::alone(outputs))
+    Ok(called)
+}
+
+/// What is asked of a version, and fits its signature.
+struct Asked<'a> {
+    inputs: Vec<Tensor>,
+    outputs: &'a [String],
+    rows: u64,
+    deadline: Instant,
+}
+
+async fn alone(
+    app: &App,
+    ready: &Arc<Ready>,
+    modelet: &Modelet,
+    asked: Asked<'_>,
+) -> Result<Vec<Tensor>, Failure> {
+    let start = Instant::now();
+    // The model's own limit first: a busy model's callers wait there and leave the server's
+    // places to other models.
+    let place = ready.admission.admit(asked.deadline).await?;
+    let turn = app.admission.admit(asked.deadline).await?;
+    ready.statistics.queue.add(start.elapsed());
+    let (inputs, deadline) = (asked.inputs, asked.deadline);
+    let ran = run(
+        ready,
+        modelet,
+        inputs,
+        asked.outputs,
+        deadline,
+        (place, turn),
+    );
+    let (outputs, time) = ran.await?;
+    record(ready, &outputs, asked.rows, time);
+    Ok(outputs?)
+}
+
+async fn together(
+    app: &App,
+    ready: &Arc<Ready>,
+    ensemble: &Ensemble,
+    asked: Asked<'_>,
+    id: &str,
+) -> Result<Called, Failure> {
+    let start = Instant::now();
+    let _place = ready.admission.admit(asked.deadline).await?;
+    ready.statistics.queue.add(start.elapsed());
+    let start = Instant::now();
+    let request = Request {
+        id: id.to_owned(),
+        inputs: asked.inputs,
+        outputs: asked.outputs.to_vec(),
+        deadline: asked.deadline,
+    };
+    // Its members wait for the server's places, each for its own.
+    let called = ensemble.ask(app, request).await?;
+    ready.statistics.executed(asked.rows, start.elapsed());
+    Ok(called)
 }
 
 type Ran = (Result<Vec<Tensor>, InferError>, Duration);
+
+/// `held` is given back when the model is done.
+async fn run(
+    ready: &Arc<Ready>,
+    modelet: &Modelet,
+    inputs: Vec<Tensor>,
+    wanted: &[String],
+    deadline: Instant,
+    held: impl Send + 'static,
+) -> Result<Ran, Failure> {
+    match run_here(ready, modelet, &inputs, wanted, deadline) {
+        Some(ran) => Ok(ran),
+        None => run_elsewhere(ready, modelet, inputs, wanted, deadline, held).await,
+    }
+}
 
 /// Runs a quick version on this thread. `None`: it is not quick, or was not this time.
 fn run_here(
@@ -192,7 +249,7 @@ async fn run_elsewhere(
     inputs: Vec<Tensor>,
     wanted: &[String],
     deadline: Instant,
-    held: (Permit, Permit),
+    held: impl Send + 'static,
 ) -> Result<Ran, Failure> {
     let (called, modelet, wanted) = (ready.clone(), modelet.clone(), wanted.to_vec());
     let call = move || {

@@ -18,6 +18,7 @@ use modelet_protocol::rest::metadata::IndexEntry;
 use modelet_runtime::Modelet;
 
 use crate::attempt::admission::Admission;
+use crate::attempt::batching::Batches;
 use crate::attempt::breaker::Breaker;
 use crate::attempt::cache::Cache;
 use crate::attempt::ensemble::Ensemble;
@@ -36,6 +37,7 @@ pub struct Ready {
     pub breaker: Breaker,
     pub pace: Pace,
     pub cache: Option<Cache>,
+    pub batches: Option<Arc<Batches>>,
     pub timeout: Option<Duration>,
     pub readiness: Readiness,
     /// Of its calls, where they are hedged.

@@ -1,6 +1,6 @@
 //! Carries out what `host/policy` decides about rollouts, and keeps what it was decided from.
 //!
-//! A loop looks at the database several times a second: it applies what any node has changed, writes
+//! A loop looks at the database several times a second, and soon after a canary failed: it applies what any node has changed, writes
 //! down what this node has seen, and, where this node leads, lets time and evidence do their work.
 //! Requests know nothing of it: a rollout reaches them as weights in their model's spec. While the
 //! database cannot be reached, everything stays as it was.
@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use modelet_policy::names::ModelName;
 use modelet_policy::rollout::Millis;
 use modelet_store::StateError;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use feedback::Predictions;
 use live::Live;
@@ -38,6 +38,8 @@ pub struct Rollouts {
     known: Mutex<BTreeMap<ModelName, Arc<Live>>>,
     /// Why the database cannot be reached.
     trouble: Mutex<Option<String>>,
+    /// Rung when a canary fails.
+    alarm: Arc<Notify>,
     pub predictions: Predictions,
     pub mirrors: Arc<Semaphore>,
     pub mirrors_dropped: AtomicU64,
@@ -50,6 +52,7 @@ impl Rollouts {
             state: OnceCell::new(),
             known: Mutex::default(),
             trouble: Mutex::new(Some("not yet connected".to_owned())),
+            alarm: Arc::default(),
             predictions: Predictions::default(),
             mirrors: Arc::new(Semaphore::new(MIRRORS)),
             mirrors_dropped: AtomicU64::new(0),

@@ -82,6 +82,8 @@ pub struct Statistics {
     pub cache_hit: Tally,
     /// Computed because nothing was kept; the time is that of computing too.
     pub cache_miss: Tally,
+    /// By rows, the calls of versions whose requests are joined.
+    batches: Mutex<BTreeMap<u64, Tally>>,
     /// Rows: a request with a batch of eight counts eight.
     pub inferences: AtomicU64,
     pub executions: AtomicU64,
@@ -102,12 +104,45 @@ impl Statistics {
         self.last_inference_ms.store(now, Relaxed);
     }
 
+    /// A call answered requests of these many rows together, and took `infer`.
+    pub fn executed_together(&self, rows: &[u64], infer: Duration) {
+        let all = rows.iter().sum();
+        self.executed(all, infer);
+        // To each request it was as long.
+        rows.iter()
+            .skip(1)
+            .for_each(|_| self.compute_infer.add(infer));
+        self.batches().entry(all).or_default().add(infer);
+    }
+
+    /// By rows: how many calls there were, and how many nanoseconds they took.
+    pub fn batch_sizes(&self) -> Vec<(u64, u64, u64)> {
+        let batches = self.batches();
+        let of = |(rows, tally): (&u64, &Tally)| (*rows, tally.count(), tally.nanoseconds());
+        batches.iter().map(of).collect()
+    }
+
+    fn batches(&self) -> MutexGuard<'_, BTreeMap<u64, Tally>> {
+        // A number that is one too small is all that a panic could leave.
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn last_inference_ms(&self) -> u64 {
         self.last_inference_ms.load(Relaxed)
     }
 
     /// The entry of the statistics extension.
     pub fn json(&self, model: &str, version: &str) -> Value {
+        let none = json!({"count": 0, "ns": 0});
+        let batch = |(rows, count, nanoseconds)| {
+            json!({
+                "batch_size": rows,
+                "compute_input": none,
+                "compute_infer": {"count": count, "ns": nanoseconds},
+                "compute_output": none,
+            })
+        };
+        let batches: Vec<_> = self.batch_sizes().into_iter().map(batch).collect();
         json!({
             "name": model,
             "version": version,
@@ -125,7 +160,7 @@ impl Statistics {
                 "cache_miss": self.cache_miss.json(),
             },
             "response_stats": {},
-            "batch_stats": [],
+            "batch_stats": batches,
             "memory_usage": [],
         })
     }

@@ -3,10 +3,12 @@
 //! Absences: nothing here fails for being slow. Machines differ and are busy; a person judges the
 //! table. Every comparison is made within one run.
 
+mod batching;
 mod builds;
 mod calls;
 mod connection;
 mod load;
+mod many;
 mod policy;
 mod process;
 mod serving;
@@ -88,6 +90,8 @@ fn main() -> Result<()> {
     builds::measure(&bench, &mut table)?;
     calls::measure(&bench, &mut table)?;
     serving::measure(&bench, &mut table)?;
+    batching::measure(&bench, &mut table)?;
+    many::measure(&bench, &mut table)?;
     policy::served(&bench, &mut table)?;
     soak::measure(&bench, &mut table)?;
     table.print();

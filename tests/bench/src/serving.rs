@@ -70,7 +70,11 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         format!("{ratio:.1}"),
         "",
     );
-    table.row("resident memory of `serve`, iris, after that", resident, "");
+    table.row(
+        "resident memory of `serve`, iris, after that",
+        resident,
+        "≤ 60 MB",
+    );
     Ok(())
 }
 

@@ -11,8 +11,12 @@ use crate::names::Version;
 use crate::routing::WHOLE;
 use crate::units;
 
-/// How often a metric is measured that says nothing of it and has no end.
+/// How often an A/B test's metric is measured that says nothing of it.
 const INTERVAL: Millis = 250;
+
+/// How often a metric of a canary's background may be measured that says nothing of it. It can only
+/// end the rollout, so how often the host looks is what counts.
+const BACKGROUND_INTERVAL: Millis = 10;
 
 /// Any strategy, as the steps it consists of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -411,7 +415,7 @@ impl Reader<'_> {
         };
         Metric {
             measure,
-            interval: interval.or(endless.then_some(INTERVAL)),
+            interval: interval.or(endless.then_some(BACKGROUND_INTERVAL)),
             initial_delay: self
                 .time(&format!("{key}.initialDelay"), typed.initial_delay)
                 .unwrap_or_default(),

@@ -73,6 +73,7 @@ impl App {
             breaker: Breaker::new(spec.breaker.clone(), name.as_str()),
             pace: Pace::default(),
             cache: None,
+            batches: None,
             timeout: limits.timeout,
             readiness: Readiness::default(),
             times: Mutex::default(),

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Debug)]
 pub struct Admission {
     running: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     queue: usize,
 }
 
@@ -33,7 +33,7 @@ impl Admission {
     pub fn new(concurrency: usize, queue: usize) -> Admission {
         Admission {
             running: Arc::new(Semaphore::new(concurrency)),
-            waiting: AtomicUsize::new(0),
+            waiting: Arc::default(),
             queue,
         }
     }
@@ -51,25 +51,35 @@ impl Admission {
         }
     }
 
+    /// Waits for a place, however long. For who has a place to wait already.
+    pub async fn turn(&self) -> Result<Permit, Refused> {
+        let permit = self.running.clone().acquire_owned().await;
+        // The semaphore is never closed.
+        let permit = permit.map_err(|_| Refused::Deadline)?;
+        Ok(Permit { _permit: permit })
+    }
+
     /// Requests waiting at this moment.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
     }
 
-    fn take_place(&self) -> Result<Place<'_>, Refused> {
+    /// A place to wait, if there is one.
+    pub fn take_place(&self) -> Result<Place, Refused> {
         self.waiting
             .try_update(Relaxed, Relaxed, |waiting| {
                 (waiting < self.queue).then_some(waiting + 1)
             })
-            .map(|_| Place(&self.waiting))
+            .map(|_| Place(self.waiting.clone()))
             .map_err(|_| Refused::QueueFull)
     }
 }
 
 /// A place in the queue; also given back when the caller hangs up.
-struct Place<'a>(&'a AtomicUsize);
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

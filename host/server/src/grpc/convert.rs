@@ -283,6 +283,12 @@ pub fn statistics(ready: &Ready) -> ModelStatistics {
         })
     };
     let counted = &ready.statistics;
+    let batch = |(batch_size, count, ns)| InferBatchStatistics {
+        batch_size,
+        compute_input: None,
+        compute_infer: Some(StatisticDuration { count, ns }),
+        compute_output: None,
+    };
     ModelStatistics {
         name: ready.model.to_string(),
         version: ready.version.to_string(),
@@ -303,6 +309,7 @@ pub fn statistics(ready: &Ready) -> ModelStatistics {
             cache_hit: tally(&counted.cache_hit),
             cache_miss: tally(&counted.cache_miss),
         }),
+        batch_stats: counted.batch_sizes().into_iter().map(batch).collect(),
     }
 }
 

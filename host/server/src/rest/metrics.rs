@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use modelet_policy::breaker::State as BreakerState;
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
 use prometheus::{TEXT_FORMAT, TextEncoder};
 
 use crate::app::App;
@@ -120,12 +122,49 @@ fn families(app: &App) -> Vec<MetricFamily> {
         MetricType::GAUGE,
         breakers.collect(),
     ));
+    let batches = ready.iter().filter(|ready| ready.batches.is_some());
+    families.push(family(
+        "modelet_batch_size",
+        "Rows that one call answered, of versions whose requests are joined",
+        MetricType::HISTOGRAM,
+        batches.map(|ready| batch_sizes(ready)).collect(),
+    ));
     families.extend(fallbacks(app));
     families.push(states(app));
     families.extend(rollouts(app));
     // A family without a metric cannot be written.
     families.retain(|family| !family.get_metric().is_empty());
     families
+}
+
+fn batch_sizes(ready: &Ready) -> Metric {
+    let sizes = ready.statistics.batch_sizes();
+    let (mut count, mut sum) = (0, 0);
+    let mut buckets: Vec<Bucket> = Vec::new();
+    // Powers of two, so that the buckets stay the same when further sizes come.
+    let mut bounds = (0..=10).map(|power| 1_u64 << power).peekable();
+    for (rows, calls, _) in sizes {
+        while bounds.peek().is_some_and(|bound| *bound < rows) {
+            buckets.extend(bounds.next().map(|bound| bucket(bound, count)));
+        }
+        count += calls;
+        sum += rows * calls;
+    }
+    buckets.extend(bounds.map(|bound| bucket(bound, count)));
+    let mut histogram = Histogram::default();
+    histogram.set_sample_count(count);
+    histogram.set_sample_sum(sum as f64);
+    histogram.set_bucket(buckets);
+    let mut metric = Metric::from_label(labels(ready));
+    metric.set_histogram(histogram);
+    metric
+}
+
+fn bucket(bound: u64, count: u64) -> Bucket {
+    let mut bucket = Bucket::default();
+    bucket.set_upper_bound(bound as f64);
+    bucket.set_cumulative_count(count);
+    bucket
 }
 
 fn fallbacks(app: &App) -> [MetricFamily; 4] {

@@ -17,6 +17,9 @@ use crate::app::App;
 /// What is changed anywhere is applied everywhere after this at the latest.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// However much fails, the database is looked at no sooner than this after the last time.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+
 /// A node that stopped is followed by another after this.
 const LEASE: Duration = Duration::from_secs(3);
 
@@ -43,7 +46,10 @@ pub async fn keep_up(app: Arc<App>) {
         let done = work(&app).await;
         app.rollouts
             .set_trouble(done.err().map(|error| error.to_string()));
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(LEAST_INTERVAL).await;
+        // Whether it was woken or the time is up, it is time to look.
+        let alarm = app.rollouts.alarm.notified();
+        let _ = tokio::time::timeout(INTERVAL - LEAST_INTERVAL, alarm).await;
     }
 }
 
@@ -207,6 +213,7 @@ impl Rollouts {
                 saved,
                 seen,
                 leads: AtomicBool::new(false),
+                alarm: self.alarm.clone(),
             });
             known.insert(model.clone(), live.clone());
             live

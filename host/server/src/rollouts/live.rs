@@ -9,6 +9,7 @@ use modelet_policy::names::Version;
 use modelet_policy::rollout::evidence::{Evidence, Observation};
 use modelet_runtime::InferError;
 use modelet_store::Saved;
+use tokio::sync::Notify;
 
 use crate::request::Failure;
 
@@ -19,6 +20,8 @@ pub struct Live {
     pub seen: Arc<Seen>,
     /// Whether this node is the one that advances it.
     pub leads: AtomicBool,
+    /// Wakes who looks at what was seen.
+    pub alarm: Arc<Notify>,
 }
 
 /// What this node has seen, and whether it has been written down.
@@ -47,6 +50,10 @@ impl Live {
             time,
         };
         self.seen.change(|evidence| evidence.record(seen));
+        // Each further request may be sent to a canary that has shown enough.
+        if is_canary && failed.is_some() {
+            self.alarm.notify_one();
+        }
     }
 }
 
@@ -93,5 +100,50 @@ impl Seen {
     /// It was not written down after all.
     pub fn keep_news(&self) {
         self.has_news.store(true, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use modelet_policy::rollout::Rollout;
+    use modelet_policy::spec::ModelSpec;
+
+    use super::*;
+    use crate::request::Failure;
+
+    fn version(number: u64) -> Version {
+        Version::try_from(number).unwrap()
+    }
+
+    #[test]
+    fn only_a_canary_that_fails_rings() {
+        let spec = ModelSpec::parse("[strategy.canary]\nsteps = [{ setWeight = 10 }]").unwrap();
+        let strategy = spec.strategy.unwrap();
+        let rollout = Rollout::start("a".to_owned(), strategy, version(1), version(2), 0);
+        let live = Live {
+            saved: Saved {
+                model: "m".parse().unwrap(),
+                revision: 1,
+                rollout,
+            },
+            seen: Arc::default(),
+            leads: AtomicBool::new(true),
+            alarm: Arc::default(),
+        };
+        let rings = || live.alarm.notified().now_or_never().is_some();
+        let record = |number, failure| {
+            live.record(version(number), failure, Duration::ZERO);
+            rings()
+        };
+        let trap = Failure::Infer(InferError::Trap("a".to_owned()));
+        assert!(!record(2, None));
+        assert!(!record(1, Some(&trap)));
+        assert!(
+            !record(2, Some(&Failure::SlowBody)),
+            "it is not the canary's doing"
+        );
+        assert!(record(2, Some(&trap)));
+        assert!(!rings(), "once");
     }
 }
