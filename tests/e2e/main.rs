@@ -7,6 +7,7 @@ mod bundle;
 mod cli;
 mod clients;
 mod distribution;
+mod kernels;
 mod models;
 mod parity;
 mod repository;

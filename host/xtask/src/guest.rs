@@ -43,6 +43,12 @@ pub fn policy() -> Result<()> {
         .args(["--target", TARGET, "--target-dir", "target/guest"]))
 }
 
+/// Compiles the kernels' test, as the engine is compiled.
+pub fn kernels() -> Result<()> {
+    add_target(TARGET)?;
+    build("modelet-kernels-check", "guest").map(drop)
+}
+
 /// Needs no rustup where the toolchain has the target already.
 pub fn add_target(target: &str) -> Result<()> {
     let output = command("rustc")
