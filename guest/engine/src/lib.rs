@@ -11,7 +11,7 @@ mod component;
 mod infer;
 mod late;
 mod load;
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", test))]
 mod memory;
 mod prepared;
 mod values;

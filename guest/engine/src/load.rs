@@ -40,8 +40,8 @@ fn framework() -> Onnx {
     let mut framework = onnx()
         // Exporters leave shapes here that contradict the dimensions a model is later given.
         .with_ignore_value_info(true);
+    modelet_kernels::link();
     modelet_operators::register(&mut framework);
-    modelet_kernels::keep();
     framework
 }
 

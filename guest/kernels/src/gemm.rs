@@ -1,207 +1,317 @@
-//! Products of `f32` matrices, in tiles of 8 rows and 8 columns.
+//! Matrix multiplication in f32: a tile of eight rows and eight columns.
 //!
-//! A host that can interrupt a model looks at the head of every loop whether it has to. Where it has to it
-//! calls a function, and for the sake of that call Cranelift keeps everything that lives through the loop in
-//! memory: an inner loop with sixteen, or eight, sums writes and reads all of them in every round. So
-//! a round here is sixteen steps. Between two steps is a way out, without which Cranelift would
-//! put the loads of all steps before the arithmetic of the first, and again run out of registers. And a
-//! tile is worked on in two halves of 4 rows, whose sums have room in sixteen registers.
-//!
-//! Everything but the product and the commonest of what follows it is left to tract's own kernel.
+//! It is multiplied in two parts of four rows: eight sums, two vectors of B, one of A and what is made
+//! of it fit into the 16 registers that Cranelift uses on x86-64. The tile is larger than that because
+//! tract has as much to do around each tile, whatever its size.
 
 use std::arch::wasm32::*;
-use std::sync::LazyLock;
 
 use tract_data::prelude::DatumType;
-use tract_linalg::isa::Arch;
-use tract_linalg::mmm::{DynKernel, FusedKerSpec, MatMatMulKer as _, OutputStoreKer};
+use tract_linalg::Scaler;
+use tract_linalg::isa::{Arch, IsaSet};
+use tract_linalg::mmm::{DynKernel, FusedKerSpec, OutputStoreKer, Query, Suitable};
 use tract_linalg::mmm_routines::MmmRoutine;
 use tract_linalg::mmm_tiers::MmmTier;
-use tract_linalg::wasm::wasm_f32_8x8;
+use tract_linalg::pack::Packing as _;
 
-pub static NAME: &str = "modelet_f32_8x8";
+pub const NAME: &str = "modelet_f32_8x8";
 
-static KERNEL: LazyLock<DynKernel<8, 8, f32>> = LazyLock::new(|| {
-    let (a, b) = (wasm_f32_8x8.regular_pack_a(), wasm_f32_8x8.regular_pack_b());
-    let mut kernel = DynKernel::new(NAME, run, a, b);
-    kernel.arch = Some(Arch::Wasm32Simd128);
-    // What is cut off at an edge is stored as a whole tile first.
-    kernel.row_major_store = true;
-    kernel
-});
+const ROWS: usize = 8;
+const COLS: usize = 8;
+const LANES: usize = 4;
+const ALIGNMENT: usize = 16;
 
 inventory::submit! {
-    MmmRoutine { make: || KERNEL.mmm() }
+    MmmRoutine {
+        make: || {
+            let a = f32::packing(ROWS).align(ALIGNMENT);
+            let b = f32::packing(COLS).align(ALIGNMENT);
+            let mut kernel = DynKernel::<ROWS, COLS, f32>::new(NAME, gemm, a, b);
+            kernel.arch = Some(Arch::Wasm32Simd128);
+            kernel.mmm()
+        },
+    }
 }
 
 inventory::submit! {
     MmmTier {
         arch: Some(Arch::Wasm32Simd128),
-        // Above tract's.
+        // tract's own is 1.
         precedence: 2,
         name: "modelet",
         applies: |_| true,
-        preferred: |_, datatype, query, _| {
-            let is_product = query.n != Some(1);
-            (is_product && datatype == DatumType::F32).then_some(NAME)
-        },
+        preferred,
     }
 }
 
-/// Two vectors for each row.
-type Tile = [v128; 16];
+/// A matrix by a vector is left to tract, which has tiles of one column.
+fn preferred(
+    _: &IsaSet,
+    accumulator: DatumType,
+    query: &Query,
+    _: &[Suitable],
+) -> Option<&'static str> {
+    (accumulator == DatumType::F32 && query.n != Some(1)).then_some(NAME)
+}
 
-const ZERO: v128 = f32x4(0.0, 0.0, 0.0, 0.0);
+/// Rows of the tile, each in two halves.
+type Tile = [[v128; 2]; ROWS];
 
-/// Returns 0, as tract's kernels do.
+/// Runs the operations on one tile.
 ///
 /// # Safety
-///
-/// The pointers in `ops` are what tract says of them: packed panels of 8, eight numbers per row or column,
-/// and a tile to store into.
-unsafe fn run(ops: &[FusedKerSpec<f32>]) -> isize {
-    let mut tile = [ZERO; 16];
-    for op in ops {
-        // SAFETY: as the caller promises.
-        unsafe {
-            match *op {
-                FusedKerSpec::Done => break,
-                FusedKerSpec::Clear => tile = [ZERO; 16],
-                FusedKerSpec::AddMatMul { k, pa, pb, .. } => {
-                    add_product(&mut tile, k, pa.cast(), pb.cast());
-                }
-                // What is no number stays so, as of the two operands the first is kept.
-                FusedKerSpec::ScalarMin(limit) => {
-                    each(&mut tile, |it| f32x4_pmin(it, f32x4_splat(limit)))
-                }
-                FusedKerSpec::ScalarMax(limit) => {
-                    each(&mut tile, |it| f32x4_pmax(it, f32x4_splat(limit)))
-                }
-                FusedKerSpec::ScalarAdd(number) => {
-                    each(&mut tile, |it| f32x4_add(f32x4_splat(number), it))
-                }
-                FusedKerSpec::ScalarMul(number) => {
-                    each(&mut tile, |it| f32x4_mul(f32x4_splat(number), it))
-                }
-                FusedKerSpec::PerRowAdd(rows) => by_row(&mut tile, rows, f32x4_add),
-                FusedKerSpec::PerRowMul(rows) => by_row(&mut tile, rows, f32x4_mul),
-                FusedKerSpec::PerColAdd(columns) => by_column(&mut tile, columns, f32x4_add),
-                FusedKerSpec::PerColMul(columns) => by_column(&mut tile, columns, f32x4_mul),
-                FusedKerSpec::Store(to) if to.col_byte_stride == 4 => store(&tile, to),
-                other => tracts(&mut tile, other),
-            }
+/// The pointers in `operations` are those that tract gives to a kernel of this size and packing.
+pub unsafe fn gemm(operations: &[FusedKerSpec<f32>]) -> isize {
+    let mut tile = [[f32x4_splat(0.0); 2]; ROWS];
+    for operation in operations {
+        if matches!(operation, FusedKerSpec::Done) {
+            break;
         }
+        // SAFETY: as for this function.
+        unsafe { apply(operation, &mut tile) };
     }
     0
 }
 
-/// Adds the product of `a`, 8 numbers for each of `k` steps, and `b`, likewise.
-unsafe fn add_product(tile: &mut Tile, k: usize, a: *const v128, b: *const v128) {
-    if k == 0 {
-        return;
-    }
-    for (half, sums) in tile.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        // SAFETY: as the caller promises.
-        unsafe { add_half(sums, k, a.add(half), b) };
-    }
-}
+#[inline(always)]
+unsafe fn apply(operation: &FusedKerSpec<f32>, tile: &mut Tile) {
+    use FusedKerSpec::*;
 
-/// Of 4 rows. `k` is not 0.
-#[inline(never)]
-unsafe fn add_half(sums: &mut [v128; 8], k: usize, mut a: *const v128, mut b: *const v128) {
-    let mut c = *sums;
-    let mut left = k;
-    macro_rules! row {
-        ($row:literal, $a:ident, $b:ident) => {
-            let it = i32x4_shuffle::<$row, $row, $row, $row>($a, $a);
-            c[2 * $row] = f32x4_relaxed_madd(it, $b.0, c[2 * $row]);
-            c[2 * $row + 1] = f32x4_relaxed_madd(it, $b.1, c[2 * $row + 1]);
-        };
-    }
-    macro_rules! step {
-        () => {
-            // SAFETY: there are `left` more steps, of 8 numbers each on both sides.
-            let (rows, columns) = unsafe { (v128_load(a), (v128_load(b), v128_load(b.add(1)))) };
-            row!(0, rows, columns);
-            row!(1, rows, columns);
-            row!(2, rows, columns);
-            row!(3, rows, columns);
-            left -= 1;
-            if left == 0 {
-                break;
+    // SAFETY: rows and columns point to as many values as the tile has of them.
+    unsafe {
+        match *operation {
+            Done => {}
+            Clear => *tile = [[f32x4_splat(0.0); 2]; ROWS],
+            LoadTile(_, rows) => *tile = rows.cast::<Tile>().read_unaligned(),
+            // One instruction, where `min` and `max` are seven. What is no number stays so, as of two
+            // values that cannot be compared the first is kept.
+            ScalarMin(value) => by_scalar(tile, value, |limit, it| f32x4_pmin(it, limit)),
+            ScalarMax(value) => by_scalar(tile, value, |limit, it| f32x4_pmax(it, limit)),
+            ScalarAdd(value) => by_scalar(tile, value, |a, b| f32x4_add(a, b)),
+            ScalarMul(value) => by_scalar(tile, value, |a, b| f32x4_mul(a, b)),
+            ScalarSub(value) => by_scalar(tile, value, |a, b| f32x4_sub(a, b)),
+            ScalarSubF(value) => by_scalar(tile, value, flipped_sub),
+            LeakyRelu(slope) => by_scalar(tile, slope, leaky),
+            PerRowMin(rows) => by_row(tile, rows, |a, b| f32x4_min(a, b)),
+            PerRowMax(rows) => by_row(tile, rows, |a, b| f32x4_max(a, b)),
+            PerRowAdd(rows) => by_row(tile, rows, |a, b| f32x4_add(a, b)),
+            PerRowMul(rows) => by_row(tile, rows, |a, b| f32x4_mul(a, b)),
+            PerRowSub(rows) => by_row(tile, rows, |a, b| f32x4_sub(a, b)),
+            PerRowSubF(rows) => by_row(tile, rows, flipped_sub),
+            PerColMin(cols) => by_col(tile, cols, |a, b| f32x4_min(a, b)),
+            PerColMax(cols) => by_col(tile, cols, |a, b| f32x4_max(a, b)),
+            PerColAdd(cols) => by_col(tile, cols, |a, b| f32x4_add(a, b)),
+            PerColMul(cols) => by_col(tile, cols, |a, b| f32x4_mul(a, b)),
+            PerColSub(cols) => by_col(tile, cols, |a, b| f32x4_sub(a, b)),
+            PerColSubF(cols) => by_col(tile, cols, flipped_sub),
+            QScale(shift, policy, factor) => {
+                let scale = Scaler::from_fuse_params(shift, policy, factor).scale;
+                by_scalar(tile, scale, |a, b| f32x4_mul(a, b));
             }
-            a = a.wrapping_add(2);
-            b = b.wrapping_add(2);
-        };
-    }
-    macro_rules! four {
-        () => {
-            step!();
-            step!();
-            step!();
-            step!();
-        };
-    }
-    loop {
-        four!();
-        four!();
-        four!();
-        four!();
-    }
-    *sums = c;
-}
-
-fn each(tile: &mut Tile, change: impl Fn(v128) -> v128) {
-    tile.iter_mut().for_each(|it| *it = change(*it));
-}
-
-/// With a number for each row.
-unsafe fn by_row(tile: &mut Tile, rows: *const f32, change: fn(v128, v128) -> v128) {
-    for (row, halves) in tile.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        // SAFETY: there are 8.
-        let number = f32x4_splat(unsafe { *rows.add(row) });
-        *halves = halves.map(|it| change(number, it));
-    }
-}
-
-/// With a number for each column.
-unsafe fn by_column(tile: &mut Tile, columns: *const f32, change: fn(v128, v128) -> v128) {
-    let columns: *const v128 = columns.cast();
-    // SAFETY: there are 8.
-    let numbers = unsafe { [v128_load(columns), v128_load(columns.add(1))] };
-    for [left, right] in tile.as_chunks_mut::<2>().0 {
-        *left = change(numbers[0], *left);
-        *right = change(numbers[1], *right);
-    }
-}
-
-/// Into rows whose numbers lie side by side.
-unsafe fn store(tile: &Tile, to: OutputStoreKer) {
-    let mut row = to.ptr;
-    for [left, right] in tile.as_chunks::<2>().0 {
-        // SAFETY: the tile is there.
-        unsafe {
-            v128_store(row.cast(), *left);
-            v128_store(row.cast::<v128>().add(1), *right);
+            RoundingShiftRight(shift, _) => {
+                by_scalar(tile, 2f32.powi(-(shift as i32)), |a, b| f32x4_mul(a, b));
+            }
+            ShiftLeft(shift) => by_scalar(tile, 2f32.powi(shift as i32), |a, b| f32x4_mul(a, b)),
+            AddUnicast(from) => add(tile, &from),
+            // One step of a multiplication, and so rounded as often.
+            AddRowColProducts(rows, cols) => multiply(1, rows.cast(), cols.cast(), tile),
+            AddMatMul { k, pa, pb, .. } => multiply(k, pa.cast(), pb.cast(), tile),
+            Store(to) => store(tile, &to),
         }
-        row = row.wrapping_offset(to.row_byte_stride);
     }
 }
 
-/// What tract's kernel does with a tile, and puts back where it was.
-#[cold]
-unsafe fn tracts(tile: &mut Tile, op: FusedKerSpec<f32>) {
-    let place: *mut f32 = tile.as_mut_ptr().cast();
-    let back = OutputStoreKer {
-        ptr: place.cast(),
-        row_byte_stride: 32,
-        col_byte_stride: 4,
-        item_size: 4,
+/// Adds the product of `k` columns and `k` rows.
+#[inline(always)]
+unsafe fn multiply(k: usize, a: *const v128, b: *const v128, tile: &mut Tile) {
+    let [upper, lower] = tile.as_chunks_mut().0 else {
+        unreachable!("eight rows are twice four");
     };
-    wasm_f32_8x8.kernel(&[
-        FusedKerSpec::LoadTile(place, place),
-        op,
-        FusedKerSpec::Store(back),
-        FusedKerSpec::Done,
-    ]);
+    // SAFETY: a column is two vectors, one for each part.
+    unsafe {
+        multiply_part(k, a, b, upper);
+        multiply_part(k, a.add(1), b, lower);
+    }
+}
+
+/// The same for four rows, whose values are in every second vector of `a`.
+#[inline(never)]
+unsafe fn multiply_part(
+    k: usize,
+    mut a: *const v128,
+    mut b: *const v128,
+    part: &mut [[v128; 2]; LANES],
+) {
+    let mut sums = *part;
+    let mut left = k;
+    'all: loop {
+        sixteen_times!({
+            if left == 0 {
+                break 'all;
+            }
+            left -= 1;
+            // SAFETY: there are `k` of them.
+            unsafe {
+                let column = v128_load(a);
+                let row = [v128_load(b), v128_load(b.add(1))];
+                sums[0] = multiply_add(sums[0], i32x4_shuffle::<0, 0, 0, 0>(column, column), row);
+                sums[1] = multiply_add(sums[1], i32x4_shuffle::<1, 1, 1, 1>(column, column), row);
+                sums[2] = multiply_add(sums[2], i32x4_shuffle::<2, 2, 2, 2>(column, column), row);
+                sums[3] = multiply_add(sums[3], i32x4_shuffle::<3, 3, 3, 3>(column, column), row);
+                a = a.add(2);
+                b = b.add(2);
+            }
+        });
+    }
+    *part = sums;
+}
+
+#[inline(always)]
+fn multiply_add(sums: [v128; 2], value: v128, row: [v128; 2]) -> [v128; 2] {
+    [
+        f32x4_relaxed_madd(value, row[0], sums[0]),
+        f32x4_relaxed_madd(value, row[1], sums[1]),
+    ]
+}
+
+#[inline(always)]
+fn flipped_sub(operand: v128, value: v128) -> v128 {
+    f32x4_sub(value, operand)
+}
+
+#[inline(always)]
+fn leaky(slope: v128, value: v128) -> v128 {
+    let is_positive = f32x4_gt(value, f32x4_splat(0.0));
+    v128_bitselect(value, f32x4_mul(slope, value), is_positive)
+}
+
+#[inline(always)]
+fn by_scalar(tile: &mut Tile, operand: f32, function: impl Fn(v128, v128) -> v128) {
+    let operand = f32x4_splat(operand);
+    for value in tile.as_flattened_mut() {
+        *value = function(operand, *value);
+    }
+}
+
+#[inline(always)]
+unsafe fn by_row(tile: &mut Tile, rows: *const f32, function: impl Fn(v128, v128) -> v128) {
+    for (index, row) in tile.iter_mut().enumerate() {
+        // SAFETY: there is one for each row.
+        let operand = unsafe { v128_load32_splat(rows.add(index).cast()) };
+        *row = row.map(|value| function(operand, value));
+    }
+}
+
+#[inline(always)]
+unsafe fn by_col(tile: &mut Tile, cols: *const f32, function: impl Fn(v128, v128) -> v128) {
+    // SAFETY: there is one for each column.
+    let operands = unsafe { [v128_load(cols.cast()), v128_load(cols.add(LANES).cast())] };
+    for row in tile {
+        *row = [function(operands[0], row[0]), function(operands[1], row[1])];
+    }
+}
+
+/// How a tile lies in a matrix.
+enum Lie {
+    /// The values of a row are neighbours.
+    Rows,
+    /// The values of a column are.
+    Cols,
+    Apart,
+}
+
+fn lie(place: &OutputStoreKer) -> Lie {
+    const NEIGHBOUR: isize = size_of::<f32>() as isize;
+
+    match (place.row_byte_stride, place.col_byte_stride) {
+        (_, NEIGHBOUR) => Lie::Rows,
+        (NEIGHBOUR, _) => Lie::Cols,
+        _ => Lie::Apart,
+    }
+}
+
+#[inline(always)]
+unsafe fn store(tile: &Tile, to: &OutputStoreKer) {
+    // SAFETY: the whole tile lies in the matrix.
+    unsafe {
+        match lie(to) {
+            Lie::Rows => {
+                for (index, row) in tile.iter().enumerate() {
+                    let to = to.ptr.offset(to.row_byte_stride * index as isize);
+                    v128_store(to.cast(), row[0]);
+                    v128_store(to.cast::<v128>().add(1), row[1]);
+                }
+            }
+            Lie::Cols => {
+                for (part, rows) in tile.as_chunks::<LANES>().0.iter().enumerate() {
+                    for half in 0..2 {
+                        let columns = transposed(rows.map(|row| row[half]));
+                        for (index, column) in columns.into_iter().enumerate() {
+                            let col = (LANES * half + index) as isize;
+                            let to = to.ptr.offset(to.col_byte_stride * col);
+                            v128_store(to.cast::<v128>().add(part), column);
+                        }
+                    }
+                }
+            }
+            Lie::Apart => {
+                let values = (&raw const *tile).cast::<f32>();
+                for_each_place(to, |index, place| place.write(values.add(index).read()));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add(tile: &mut Tile, from: &OutputStoreKer) {
+    // SAFETY: the whole tile lies in the matrix.
+    unsafe {
+        match lie(from) {
+            Lie::Rows => {
+                for (index, row) in tile.iter_mut().enumerate() {
+                    let from = from.ptr.offset(from.row_byte_stride * index as isize);
+                    row[0] = f32x4_add(v128_load(from.cast()), row[0]);
+                    row[1] = f32x4_add(v128_load(from.cast::<v128>().add(1)), row[1]);
+                }
+            }
+            Lie::Cols | Lie::Apart => {
+                let values = (&raw mut *tile).cast::<f32>();
+                for_each_place(from, |index, place| *values.add(index) += place.read());
+            }
+        }
+    }
+}
+
+/// The number of each value in the tile, and where it lies in the matrix.
+#[inline(always)]
+unsafe fn for_each_place(matrix: &OutputStoreKer, mut work: impl FnMut(usize, *mut f32)) {
+    for row in 0..ROWS {
+        for col in 0..COLS {
+            let offset =
+                matrix.row_byte_stride * row as isize + matrix.col_byte_stride * col as isize;
+            // SAFETY: the whole tile lies in the matrix.
+            work(COLS * row + col, unsafe {
+                matrix.ptr.offset(offset).cast()
+            });
+        }
+    }
+}
+
+#[inline(always)]
+fn transposed(rows: [v128; LANES]) -> [v128; LANES] {
+    let [a, b, c, d] = rows;
+    let (ab_low, ab_high) = (
+        i32x4_shuffle::<0, 4, 1, 5>(a, b),
+        i32x4_shuffle::<2, 6, 3, 7>(a, b),
+    );
+    let (cd_low, cd_high) = (
+        i32x4_shuffle::<0, 4, 1, 5>(c, d),
+        i32x4_shuffle::<2, 6, 3, 7>(c, d),
+    );
+    [
+        i32x4_shuffle::<0, 1, 4, 5>(ab_low, cd_low),
+        i32x4_shuffle::<2, 3, 6, 7>(ab_low, cd_low),
+        i32x4_shuffle::<0, 1, 4, 5>(ab_high, cd_high),
+        i32x4_shuffle::<2, 3, 6, 7>(ab_high, cd_high),
+    ]
 }

@@ -1,15 +1,42 @@
-//! Inner loops for WebAssembly, registered with tract in place of its own.
+//! Kernels for WebAssembly's vectors, registered with tract beside its own.
 //!
-//! What was tried, and what came of it: `docs/kernels.md`.
+//! Hosts stop a call at its deadline by a check at the head of each loop. Where that check fails it
+//! calls the host, no vector register survives a call, and Cranelift's register allocation does not
+//! keep the rare path apart: what is in vector registers around a loop's head lies in memory for all
+//! of the loop. A loop that carries sums therefore has many steps here. Between two steps there is a
+//! way out, because Cranelift puts off what has no effect until something needs it: without the
+//! branch all loads of an iteration would come first, and their values would not fit into the
+//! registers.
+//!
+//! Absences: natively there is nothing here, tract has kernels for every processor.
 
-#[cfg(target_family = "wasm")]
+#[cfg(target_arch = "wasm32")]
+#[macro_use]
+mod steps;
+
+#[cfg(target_arch = "wasm32")]
+mod depthwise;
+#[cfg(target_arch = "wasm32")]
 mod gemm;
-#[cfg(target_family = "wasm")]
+#[cfg(target_arch = "wasm32")]
 mod gemv;
 
-/// Keeps the kernels, which are found by registration and by nobody's name, from being left out by the
-/// linker.
-pub fn keep() {
-    #[cfg(target_family = "wasm")]
-    std::hint::black_box([gemm::NAME, gemv::NAME]);
+#[cfg(target_arch = "wasm32")]
+pub use depthwise::{
+    BY_CHANNEL_NAME as DEPTHWISE_BY_CHANNEL, NAME as DEPTHWISE, depthwise, depthwise_by_channel,
+};
+#[cfg(target_arch = "wasm32")]
+pub use gemm::{NAME as GEMM, gemm};
+#[cfg(target_arch = "wasm32")]
+pub use gemv::{NAME as GEMV, gemv};
+
+/// Must be called from somewhere: what nothing refers to is not linked, its registration neither.
+pub fn link() {
+    #[cfg(target_arch = "wasm32")]
+    std::hint::black_box((
+        gemm as *const (),
+        gemv as *const (),
+        depthwise as *const (),
+        depthwise_by_channel as *const (),
+    ));
 }

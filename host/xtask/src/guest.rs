@@ -18,27 +18,26 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// returns.
 pub fn guest() -> Result<PathBuf> {
     add_target(TARGET)?;
-    build("modelet-browser", "browser")?;
-    let gateway = build("modelet-gateway", "browser")?;
+    build("modelet-browser", "browser", &["build"])?;
+    let gateway = build("modelet-gateway", "browser", &["build"])?;
     wrap(&gateway, "gateway", Ok)?;
     empty::write(&root().join("target/guest/empty.wasm"))?;
-    let engine = build("modelet-engine", "guest")?;
+    // It is a library natively too. Cargo optimises across crates only where nothing but the module is
+    // made of them.
+    let only_module = ["rustc", "--crate-type", "cdylib"];
+    let engine = build("modelet-engine", "guest", &only_module)?;
     wrap(&engine, "engine", |whole| split::split(&whole))
 }
 
 /// Each for itself: together they would choose each other's dependencies' features.
-fn build(package: &str, profile: &str) -> Result<PathBuf> {
+fn build(package: &str, profile: &str, command: &[&str]) -> Result<PathBuf> {
     run(cargo()
-        .args(["build", "--package", package, "--lib"])
+        .args(command)
+        .args(["--package", package, "--lib"])
         .args(["--target", TARGET, "--profile", profile])
         .args(["--target-dir", "target/guest"]))?;
     let module = package.replace('-', "_");
     Ok(root().join(format!("target/guest/{TARGET}/{profile}/{module}.wasm")))
-}
-
-/// Compiles what checks the engine's kernels where they run.
-pub fn kernels() -> Result<()> {
-    build("modelet-kernels-check", "guest").map(drop)
 }
 
 /// Compiles policy to WebAssembly, for the test that it decides there as it does here.
@@ -46,6 +45,12 @@ pub fn policy() -> Result<()> {
     run(cargo()
         .args(["build", "--release", "--package", "modelet-parity"])
         .args(["--target", TARGET, "--target-dir", "target/guest"]))
+}
+
+/// Compiles the kernels' test, as the engine is compiled.
+pub fn kernels() -> Result<()> {
+    add_target(TARGET)?;
+    build("modelet-kernels-check", "guest", &["build"]).map(drop)
 }
 
 /// Needs no rustup where the toolchain has the target already.

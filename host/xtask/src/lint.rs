@@ -14,6 +14,7 @@ pub fn lint() -> Result<()> {
     guest::add_target(guest::TARGET)?;
     for (package, profile) in [
         ("modelet-engine", "guest"),
+        ("modelet-kernels", "guest"),
         ("modelet-kernels-check", "guest"),
         ("modelet-browser", "browser"),
         ("modelet-gateway", "browser"),

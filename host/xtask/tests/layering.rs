@@ -163,6 +163,17 @@ const RULES: &[Rule] = &[
         because: "the guest imports nothing and decides nothing",
     },
     Rule {
+        package: "modelet-kernels",
+        never: &[
+            "modelet-engine",
+            "modelet-operators",
+            "tract-core",
+            "wasmtime",
+            "wit-bindgen",
+        ],
+        because: "arithmetic knows neither models nor hosts",
+    },
+    Rule {
         package: "modelet-browser",
         never: &[
             "getrandom",
@@ -266,7 +277,7 @@ fn violations(rule: &Rule) -> Vec<String> {
 /// The names of every crate below `package`, itself included, and of their features.
 fn reached_by(package: &str) -> BTreeSet<String> {
     let target: &[&str] = match package {
-        "modelet-browser" | "modelet-engine" | "modelet-gateway" => {
+        "modelet-browser" | "modelet-engine" | "modelet-gateway" | "modelet-kernels" => {
             &["--target", "wasm32-unknown-unknown"]
         }
         _ => &[],
