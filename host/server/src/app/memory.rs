@@ -2,6 +2,9 @@
 
 use rustix::mm::{Advice, madvise};
 
+/// In the name of every file that compiled code is mapped from.
+const COMPILED: &str = ".cwasm";
+
 /// After models were loaded, which takes much more memory than to serve them.
 pub fn give_back() {
     trim();
@@ -22,7 +25,7 @@ fn trim() {
 #[cfg(not(target_env = "gnu"))]
 fn trim() {}
 
-/// An address and a length of machine code that lies in a file.
+/// An address and a length of this program's machine code, or of a library's that it is linked with.
 struct Code {
     begin: usize,
     bytes: usize,
@@ -36,7 +39,9 @@ fn file_code(line: &str) -> Option<Code> {
     let path = fields.nth(3)?;
     let begin = usize::from_str_radix(begin, 16).ok()?;
     let end = usize::from_str_radix(end, 16).ok()?;
-    let is_code = permissions.starts_with("r-x") && path.starts_with('/');
+    // What was compiled comes and goes with its models: something else may lie there by now.
+    let stays = path.starts_with('/') && !path.contains(COMPILED);
+    let is_code = permissions.starts_with("r-x") && stays;
     is_code.then_some(Code {
         begin,
         bytes: end.checked_sub(begin)?,
@@ -46,9 +51,10 @@ fn file_code(line: &str) -> Option<Code> {
 /// What was run once is read from the file again should it be needed again.
 fn forget(code: Code) {
     let begin = std::ptr::with_exposed_provenance_mut(code.begin);
-    // SAFETY: nobody has written to these pages: a program's code has no relocations, nor has the code
-    // that wasmtime maps, and it cannot be written to now. So the file holds what they hold.
-    // That a mapping is gone by now, or the kernel takes no advice, only means that nothing is given back.
+    // SAFETY: nobody has written to these pages: a program's code has no relocations, and it cannot be
+    // written to now. So the file holds what they hold. And what a program is linked with stays where it
+    // is until the program ends, so that nothing else can lie there.
+    // That the kernel takes no advice only means that nothing is given back.
     let _ = unsafe { madvise(begin, code.bytes, Advice::LinuxDontNeed) };
 }
 
@@ -62,6 +68,8 @@ mod tests {
         let code = "1000-3000 r-xp 00002000 fe:00 1234                /usr/bin/a program";
         assert_eq!(found(code), Some((0x1000, 0x2000)));
         for other in [
+            "1000-3000 r-xp 00002000 fe:00 1234 /cache/1234-5678.cwasm",
+            "1000-3000 r-xp 00002000 fe:00 1234 /cache/1234-5678.cwasm (deleted)",
             "1000-3000 r--p 00002000 fe:00 1234 /usr/bin/a",
             "1000-3000 rwxp 00002000 fe:00 1234 /usr/bin/a",
             "1000-3000 r-xp 00000000 00:00 0",
