@@ -107,7 +107,8 @@ fn cases<'a>(rows: &'a [f32], cols: &'a [f32], other: &'a Values) -> Vec<Case<'a
         |operand: f32, function: fn(f32, f32) -> f32| -> Box<dyn Fn(f32, usize, usize) -> f32> {
             Box::new(move |value, _, _| function(operand, value))
         };
-    let (sub, flipped): (fn(f32, f32) -> f32, fn(f32, f32) -> f32) = (|a, b| a - b, |a, b| b - a);
+    let sub: fn(f32, f32) -> f32 = |a, b| a - b;
+    let flipped: fn(f32, f32) -> f32 = |a, b| b - a;
     let values = other.as_ptr().cast_mut();
     let policy = RoundingPolicy::Zero;
     let scale = Scaler::from_fuse_params(3, policy, 1 << 30).scale;
@@ -173,9 +174,9 @@ fn stores(draws: &mut Draws) -> Result<(), String> {
         let tile: Values = std::array::from_fn(|_| draws.next());
         let stored = run(&tile, &[], [SIZE * row, SIZE * col]);
         let mut expected = vec![0f32; stored.len()];
-        for index in 0..ROWS * COLS {
+        for (index, value) in tile.iter().enumerate() {
             let (at_row, at_col) = ((index / COLS) as isize, (index % COLS) as isize);
-            expected[(row * at_row + col * at_col) as usize] = tile[index];
+            expected[(row * at_row + col * at_col) as usize] = *value;
         }
         if stored != expected {
             return Err(format!("stored otherwise with strides of {row} and {col}"));
