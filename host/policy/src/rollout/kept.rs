@@ -138,8 +138,8 @@ impl Kept {
     }
 
     /// Whether a host that has these versions can follow it.
-    pub fn suits(&self, mut has: impl FnMut(Version) -> bool) -> bool {
-        self.rollout.needs().into_iter().all(|version| has(version))
+    pub fn suits(&self, has: impl FnMut(Version) -> bool) -> bool {
+        self.rollout.needs().into_iter().all(has)
     }
 
     /// Another one after everything that happened.
