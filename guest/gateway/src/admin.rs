@@ -79,7 +79,7 @@ impl Asked {
     ) -> (Reply, bool) {
         match self.change(instance, headers, body, now) {
             Ok(changed) => (self.show(instance), changed),
-            Err(refusal) => (refusal, false),
+            Err((status, why)) => (error(status, why), false),
         }
     }
 
@@ -89,12 +89,12 @@ impl Asked {
         headers: &HeaderMap,
         body: &[u8],
         now: Duration,
-    ) -> Result<bool, Reply> {
+    ) -> Result<bool, Refusal> {
         let Instance { served, memory } = instance;
         let model = &self.model;
         let no_rollout = || {
             let text = format!("model `{model}` has no rollout");
-            error(StatusCode::NOT_FOUND, text)
+            (StatusCode::NOT_FOUND, text)
         };
         let mut kept = memory.rollout(model).ok_or_else(no_rollout)?.clone();
         let name = match &self.what {
@@ -102,13 +102,13 @@ impl Asked {
             What::Start => {
                 let text = "a gateway begins a rollout when it is deployed with a higher version; \
                             what was aborted is tried again with retry";
-                return Err(error(StatusCode::CONFLICT, text.to_owned()));
+                return Err((StatusCode::CONFLICT, text.to_owned()));
             }
             What::Verb(name) => name,
         };
         let verb = Verb::read(name, body).map_err(|no_verb| match no_verb {
-            NoVerb::Unknown(why) => error(StatusCode::NOT_FOUND, why),
-            NoVerb::Options(why) => error(StatusCode::BAD_REQUEST, why),
+            NoVerb::Unknown(why) => (StatusCode::NOT_FOUND, why),
+            NoVerb::Options(why) => (StatusCode::BAD_REQUEST, why),
         })?;
         check_seen(headers, &kept)?;
         let id = kept.next_id();
@@ -117,7 +117,7 @@ impl Asked {
                 verb.carry_out(rollout, id, seen)
             })
         });
-        changed.map_err(|refused| error(StatusCode::CONFLICT, refused.to_string()))?;
+        changed.map_err(|refused| (StatusCode::CONFLICT, refused.to_string()))?;
         served.follow(model, &kept);
         memory.set_rollout(model, kept);
         Ok(true)
@@ -144,9 +144,12 @@ impl Asked {
     }
 }
 
-fn check_seen(headers: &HeaderMap, kept: &Kept) -> Result<(), Reply> {
+/// A status that is no success, and why.
+type Refusal = (StatusCode, String);
+
+fn check_seen(headers: &HeaderMap, kept: &Kept) -> Result<(), Refusal> {
     let seen = change::seen(headers);
-    let seen = seen.map_err(|why| error(StatusCode::PRECONDITION_REQUIRED, why.to_owned()))?;
+    let seen = seen.map_err(|why| (StatusCode::PRECONDITION_REQUIRED, why.to_owned()))?;
     let is = revision(kept);
     match seen.map(str::parse::<i64>) {
         Some(Ok(seen)) if seen == is => Ok(()),
@@ -155,7 +158,7 @@ fn check_seen(headers: &HeaderMap, kept: &Kept) -> Result<(), Reply> {
                 "the rollout is at revision {is} and not {}: somebody else has changed it; look again",
                 seen.unwrap_or("0")
             );
-            Err(error(StatusCode::PRECONDITION_FAILED, text))
+            Err((StatusCode::PRECONDITION_FAILED, text))
         }
     }
 }

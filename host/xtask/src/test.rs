@@ -23,6 +23,7 @@ pub fn test() -> Result<()> {
     summary.part("kernels in wasm", || {
         guest::kernels().map(|()| Outcome::Done)
     });
+    summary.part("policy in wasm", || guest::policy().map(|()| Outcome::Done));
     summary.part("fuzz", || fuzz::fuzz(5).map(|()| Outcome::Done));
     summary.part("clients", with_python(clients));
     summary.part("models", with_python(models::make_all));
