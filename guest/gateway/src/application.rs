@@ -108,8 +108,7 @@ impl Served {
         let Some(declared) = self.declared.get(model) else {
             return;
         };
-        let artifacts = self.artifacts(model);
-        let spec = match kept.suits(|version| artifacts.contains_key(&version)) {
+        let spec = match kept.suits(|version| self.modelet(model, version).is_some()) {
             true => kept.rollout().applied_to(declared),
             // Its canary is not here: this instance is about to be replaced, or has just come back.
             false => {

@@ -10,43 +10,33 @@ use crate::application::Served;
 use crate::inference::Instance;
 use crate::memory::Memory;
 
-/// What came of a look at a model's rollout.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Followed {
-    /// Whether there is something to be written.
-    pub changed: bool,
-    /// What happened, for the log.
-    pub said: Vec<String>,
-}
-
 /// After what all have kept of this model was read: brings this instance's versions in, lets time and
-/// evidence do their work, and requests follow the result.
-pub fn follow(instance: &mut Instance, model: &ModelName, now: Duration) -> Followed {
+/// evidence do their work, and requests follow the result. Returns what happened, which is then to be
+/// written; a look after which only more has been measured is written with what is seen next.
+pub fn follow(instance: &mut Instance, model: &ModelName, now: Duration) -> Vec<String> {
     let Instance { served, memory } = instance;
     if served.strategy(model).is_none() {
-        return Followed::default();
+        return Vec::new();
     }
     let known = memory.rollout(model).cloned();
     let number = memory.number();
     let Some(mut kept) =
         arrive(served, model, known.as_ref(), number, now).or_else(|| known.clone())
     else {
-        return Followed::default();
+        return Vec::new();
     };
     memory.set_rollout(model, kept.clone());
-    let versions = served.artifacts(model);
-    if kept.suits(|version| versions.contains_key(&version)) {
+    if kept.suits(|version| served.modelet(model, version).is_some()) {
         with_seen(served, memory, model, now, |seen| {
             kept.advance(seen, number)
         });
     }
     served.follow(model, &kept);
     let before = known.as_ref().map_or(0, Kept::revision);
-    let said = kept.history().filter(|entry| entry.revision > before);
-    let said = said.map(|entry| entry.what.clone()).collect();
-    let changed = known.as_ref() != Some(&kept);
+    let happened = kept.history().filter(|entry| entry.revision > before);
+    let happened = happened.map(|entry| entry.what.clone()).collect();
     memory.set_rollout(model, kept);
-    Followed { changed, said }
+    happened
 }
 
 fn arrive(

@@ -37,8 +37,8 @@ inventory::submit! {
     }
 }
 
-/// Along an axis on which the output's values are neighbours: `len` values, each `bias` and the sum of `taps[t] * input[offsets[t] + i * in_stride]`. As many
-/// taps as windows of three by three have, whole or cut off at a border, are taken in one step of the
+/// Along an axis on which the output's values are neighbours: `len` values, each `bias` and the sum of
+/// `taps[t] * input[offsets[t] + i * in_stride]`. As many taps as windows of three by three have, whole or cut off at a border, are taken in one step of the
 /// loop, so that no sum is carried from one to the next. tract has the rest.
 ///
 /// # Safety

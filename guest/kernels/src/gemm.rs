@@ -6,12 +6,10 @@
 
 use std::arch::wasm32::*;
 
-use tract_data::prelude::DatumType;
 use tract_linalg::Scaler;
-use tract_linalg::isa::{Arch, IsaSet};
-use tract_linalg::mmm::{DynKernel, FusedKerSpec, OutputStoreKer, Query, Suitable};
+use tract_linalg::isa::Arch;
+use tract_linalg::mmm::{DynKernel, FusedKerSpec, OutputStoreKer};
 use tract_linalg::mmm_routines::MmmRoutine;
-use tract_linalg::mmm_tiers::MmmTier;
 use tract_linalg::pack::Packing as _;
 
 pub const NAME: &str = "modelet_f32_8x8";
@@ -31,27 +29,6 @@ inventory::submit! {
             kernel.mmm()
         },
     }
-}
-
-inventory::submit! {
-    MmmTier {
-        arch: Some(Arch::Wasm32Simd128),
-        // tract's own is 1.
-        precedence: 2,
-        name: "modelet",
-        applies: |_| true,
-        preferred,
-    }
-}
-
-/// A matrix by a vector is left to tract, which has tiles of one column.
-fn preferred(
-    _: &IsaSet,
-    accumulator: DatumType,
-    query: &Query,
-    _: &[Suitable],
-) -> Option<&'static str> {
-    (accumulator == DatumType::F32 && query.n != Some(1)).then_some(NAME)
 }
 
 /// Rows of the tile, each in two halves.

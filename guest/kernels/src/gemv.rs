@@ -4,19 +4,12 @@
 
 use std::arch::wasm32::*;
 
-use tract_data::prelude::DatumType;
-use tract_linalg::isa::{Arch, IsaSet};
-use tract_linalg::mmm::{
-    DynKernel, FusedKerSpec, MatMatMulKer as _, OutputStoreKer, Query, Suitable,
-};
+use tract_linalg::isa::Arch;
+use tract_linalg::mmm::{DynKernel, FusedKerSpec, MatMatMulKer as _, OutputStoreKer};
 use tract_linalg::mmm_routines::MmmRoutine;
-use tract_linalg::mmm_tiers::MmmTier;
 use tract_linalg::wasm::wasm_f32_32x1;
 
 pub const NAME: &str = "modelet_f32_32x1";
-
-/// For fewer rows tract has narrower tiles.
-const MOST_ROWS_OF_OTHERS: usize = 16;
 
 inventory::submit! {
     MmmRoutine {
@@ -27,27 +20,6 @@ inventory::submit! {
             kernel.mmm()
         },
     }
-}
-
-inventory::submit! {
-    MmmTier {
-        arch: Some(Arch::Wasm32Simd128),
-        // tract's own is 1, that of matrices 2.
-        precedence: 3,
-        name: "modelet-vector",
-        applies: |_| true,
-        preferred,
-    }
-}
-
-fn preferred(
-    _: &IsaSet,
-    accumulator: DatumType,
-    query: &Query,
-    _: &[Suitable],
-) -> Option<&'static str> {
-    let has_rows = query.m.is_some_and(|rows| rows > MOST_ROWS_OF_OTHERS);
-    (accumulator == DatumType::F32 && query.n == Some(1) && has_rows).then_some(NAME)
 }
 
 /// Four rows in each vector.

@@ -17,6 +17,8 @@ mod steps;
 #[cfg(target_arch = "wasm32")]
 mod depthwise;
 #[cfg(target_arch = "wasm32")]
+mod dispatch;
+#[cfg(target_arch = "wasm32")]
 mod gemm;
 #[cfg(target_arch = "wasm32")]
 mod gemv;

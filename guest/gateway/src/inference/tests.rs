@@ -198,8 +198,8 @@ fn rolling(weight: u32) -> Instance {
         "versions": {"default": 1},
         "strategy": {"canary": {"steps": [{"setWeight": weight}, {"pause": {}}]}},
     }));
-    let followed = follow(&mut instance, &"m".parse().unwrap(), NOW);
-    assert!(followed.changed && !followed.said.is_empty());
+    let happened = follow(&mut instance, &"m".parse().unwrap(), NOW);
+    assert!(!happened.is_empty());
     instance
 }
 

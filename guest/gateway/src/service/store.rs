@@ -38,13 +38,13 @@ pub async fn read(model: &ModelName) -> bool {
         return false;
     }
     find_lost(model).await;
-    let followed = with(|instance| Ok(follow(instance, model, now())));
-    let followed = followed.unwrap_or_default();
-    for what in followed.said {
-        log(format!("model {model}: {what}")).await;
-    }
-    if followed.changed {
+    let happened = with(|instance| Ok(follow(instance, model, now())));
+    let happened = happened.unwrap_or_default();
+    if !happened.is_empty() {
         write(model).await;
+    }
+    for what in happened {
+        log(format!("model {model}: {what}")).await;
     }
     true
 }
