@@ -1,13 +1,16 @@
-//! Finds the engine that `cargo xtask guest` builds and hands its path to `include_bytes!`.
+//! Finds the engine that `cargo xtask guest` builds, and its links, and hands their paths to `include_bytes!`.
 
 use std::path::Path;
 
 fn main() {
-    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest/engine.wasm");
-    println!("cargo::rerun-if-changed={}", engine.display());
-    if engine.exists() {
-        println!("cargo::rustc-env=MODELET_ENGINE={}", engine.display());
-    } else {
-        println!("cargo::error=the guest engine is not built yet: run `cargo xtask guest` first");
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guest");
+    for (variable, file) in [("MODELET_ENGINE", "engine.wasm"), ("MODELET_LINKS", "engine.links")] {
+        let path = guest.join(file);
+        println!("cargo::rerun-if-changed={}", path.display());
+        if path.exists() {
+            println!("cargo::rustc-env={variable}={}", path.display());
+        } else {
+            println!("cargo::error=the guest engine is not built yet: run `cargo xtask guest` first");
+        }
     }
 }

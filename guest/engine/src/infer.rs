@@ -1,29 +1,31 @@
 //! One inference: bytes in, the plan run, bytes out.
 
+use std::fmt;
+
 use tract_onnx::prelude::*;
 
-use crate::late::Late;
-use crate::prepared::Prepared;
 use crate::{Dimension, Error, Signature, TensorSpec, values};
 
 /// A model ready to run.
 #[derive(Debug)]
 pub struct Model {
-    plan: Plan,
+    plan: Box<dyn Plan>,
     signature: Signature,
 }
 
-#[derive(Debug)]
-pub enum Plan {
-    Whole(Prepared),
-    /// It takes one item of a batch at a time.
-    ByItem(Prepared),
-    Late(Late),
+/// A way to run a model. What a call cannot reach is no part of a modelet, so that those whose plan was made
+/// ahead do without all that makes one.
+pub trait Plan: fmt::Debug + Send + Sync {
+    /// The outputs, in the order of the file, which is that of `signature` too.
+    fn run(&self, inputs: TVec<TValue>, signature: &Signature) -> TractResult<TVec<TValue>>;
 }
 
 impl Model {
-    pub(crate) fn new(plan: Plan, signature: Signature) -> Model {
-        Model { plan, signature }
+    pub(crate) fn new(plan: impl Plan + 'static, signature: Signature) -> Model {
+        Model {
+            plan: Box::new(plan),
+            signature,
+        }
     }
 
     /// Names, datatypes and shapes, in the order of the file.
@@ -40,61 +42,13 @@ impl Model {
         let wanted = self.wanted(outputs)?;
         let inputs = self.arrange(inputs)?;
         let results = self
-            .run(inputs)
+            .plan
+            .run(inputs, &self.signature)
             .map_err(|error| Error::ModelFailed(format!("{error:#}")))?;
         wanted
             .into_iter()
             .map(|index| write(&self.signature.outputs[index], &results[index]))
             .collect()
-    }
-
-    pub(crate) fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let plan = match &self.plan {
-            Plan::Whole(plan) => return plan.run(inputs),
-            Plan::Late(late) => return late.run(inputs),
-            Plan::ByItem(plan) => plan,
-        };
-        match inputs.first().map_or(1, |input| input.shape()[0]) {
-            0 => self.nothing(),
-            1 => plan.run(inputs),
-            items => self.run_each(plan, &inputs, items),
-        }
-    }
-
-    /// Each item by itself, and their answers in one.
-    fn run_each(
-        &self,
-        plan: &Prepared,
-        inputs: &[TValue],
-        items: usize,
-    ) -> TractResult<TVec<TValue>> {
-        let mut answers: Vec<Vec<TValue>> = vec![vec![]; self.signature.outputs.len()];
-        for item in 0..items {
-            let one: TVec<TValue> = inputs
-                .iter()
-                .map(|input| Ok(input.slice(0, item, item + 1)?.into_tvalue()))
-                .collect::<TractResult<_>>()?;
-            for (answers, answer) in answers.iter_mut().zip(plan.run(one)?) {
-                answers.push(answer);
-            }
-        }
-        answers
-            .iter()
-            .map(|answers| Ok(Tensor::stack_tensors(0, answers)?.into_tvalue()))
-            .collect()
-    }
-
-    /// The answer to a batch of no item.
-    fn nothing(&self) -> TractResult<TVec<TValue>> {
-        let empty = |spec: &TensorSpec| {
-            let size = |dimension: &Dimension| match dimension {
-                Dimension::Fixed(size) => *size as usize,
-                Dimension::Symbolic(_) => 0,
-            };
-            let shape: Vec<usize> = spec.shape.iter().map(size).collect();
-            Ok(Tensor::zero_dt(values::datum_type(spec.datatype), &shape)?.into_tvalue())
-        };
-        self.signature.outputs.iter().map(empty).collect()
     }
 
     fn wanted(&self, names: &[String]) -> Result<Vec<usize>, Error> {

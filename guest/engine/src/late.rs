@@ -8,7 +8,8 @@
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::ops::konst::Const;
 
-use crate::{TensorSpec, load};
+use crate::infer::Plan;
+use crate::{Signature, TensorSpec, load};
 
 #[derive(Debug)]
 pub struct Late {
@@ -24,7 +25,8 @@ impl Late {
         }
     }
 
-    pub fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    /// Reads the model and runs it on `inputs`.
+    pub fn run_once(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let mut model = load::untyped(&self.onnx, &self.overrides)?.model;
         for (outlet, input) in model.inputs.clone().into_iter().zip(inputs) {
             let tensor = input.into_arc_tensor();
@@ -35,5 +37,11 @@ impl Late {
         model.set_input_outlets(&[])?;
         // All of it is known, so that typing computes it: nothing is left to optimise.
         model.into_typed()?.into_runnable()?.run(tvec!())
+    }
+}
+
+impl Plan for Late {
+    fn run(&self, inputs: TVec<TValue>, _signature: &Signature) -> TractResult<TVec<TValue>> {
+        self.run_once(inputs)
     }
 }

@@ -6,6 +6,7 @@
 //! Absences: no import of any kind; no clock, no file, no randomness.
 
 mod bindings;
+mod by_item;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod infer;

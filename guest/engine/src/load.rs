@@ -12,7 +12,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
-use crate::infer::Plan;
+use crate::by_item::ByItem;
 use crate::late::Late;
 use crate::prepared::Prepared;
 use crate::{Dimension, Model, Signature, TensorSpec, values};
@@ -98,8 +98,8 @@ fn load_late(onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
     };
     let late = Late::new(onnx, overrides);
     let zeros = signature.inputs.iter().map(zeros).collect::<Option<_>>()?;
-    let answers = late.run(zeros).ok()?;
-    (answers.len() == signature.outputs.len()).then(|| Model::new(Plan::Late(late), signature))
+    let answers = late.run_once(zeros).ok()?;
+    (answers.len() == signature.outputs.len()).then(|| Model::new(late, signature))
 }
 
 /// An open dimension is one.
@@ -159,11 +159,10 @@ fn try_load(
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
     let plan = Prepared::new(model.into_optimized()?.into_runnable()?)?;
-    let plan = match batch {
-        Some(_) => Plan::ByItem(plan),
-        None => Plan::Whole(plan),
-    };
-    Ok(Model::new(plan, signature))
+    Ok(match batch {
+        Some(_) => Model::new(ByItem(plan), signature),
+        None => Model::new(plan, signature),
+    })
 }
 
 /// Declared names and datatypes with the shapes that tract inferred.

@@ -4,6 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use tract_onnx::prelude::*;
 
+use crate::Signature;
+use crate::infer::Plan;
+
 /// A plan that is ready to run: what a run needs beside its inputs is made ahead, and kept.
 #[derive(Debug)]
 pub struct Prepared {
@@ -18,7 +21,7 @@ impl Prepared {
         Ok(Prepared { plan, state })
     }
 
-    pub fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    pub fn run_once(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let kept = || self.state.try_lock().ok()?.take();
         let mut state = match kept() {
             Some(state) => state,
@@ -30,6 +33,12 @@ impl Prepared {
             *kept = forgetful(state);
         }
         Ok(outputs)
+    }
+}
+
+impl Plan for Prepared {
+    fn run(&self, inputs: TVec<TValue>, _signature: &Signature) -> TractResult<TVec<TValue>> {
+        self.run_once(inputs)
     }
 }
 
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn a_request_leaves_nothing_to_the_next() {
         let negative = prepared(neg());
-        let run = |input: Tensor| negative.run(tvec!(input.into_tvalue()));
+        let run = |input: Tensor| negative.run_once(tvec!(input.into_tvalue()));
         assert_eq!(
             *run(tensor1(&[1f32, 2.0])).unwrap()[0],
             tensor1(&[-1f32, -2.0])
@@ -130,7 +139,7 @@ mod tests {
     fn an_operation_that_remembers_begins_anew() {
         let counter = prepared(Counter);
         for _ in 0..3 {
-            let answer = counter.run(tvec!(tensor1(&[0f32]).into_tvalue())).unwrap();
+            let answer = counter.run_once(tvec!(tensor1(&[0f32]).into_tvalue())).unwrap();
             assert_eq!(*answer[0], tensor1(&[1f32]));
         }
     }

@@ -9,11 +9,12 @@ use anyhow::{Context as _, Result};
 use modelet_artifact::{Facts, Metadata, embed, inspect, sha256_hex};
 use modelet_compiler::{Compiler, Config};
 use modelet_protocol::{GoldenCase, TensorSpec};
+use modelet_prune::{Links, prune};
 
 use crate::check::check;
-use crate::seal::seal;
+use crate::seal::{code, seal};
 use crate::snapshot::snapshot;
-use crate::template::{ENGINE, Template};
+use crate::template::{ENGINE, LINKS, LOADING, Template};
 
 /// What the caller decides about a modelet.
 #[derive(Clone, Debug, Default)]
@@ -46,19 +47,22 @@ pub enum Stage {
     Compile,
     /// The engine reads, optimises and packs the model.
     Load,
-    /// Its memory becomes part of the component.
+    /// Its memory is read.
     Snapshot,
-    /// What was only needed for loading is closed off, and the metadata is embedded.
+    /// What no call can reach is taken out.
+    Prune,
+    /// Code and memory become a component, with the metadata embedded.
     Seal,
     /// The result is compiled, inspected and run.
     Check,
 }
 
 impl Stage {
-    pub const ALL: [Stage; 5] = [
+    pub const ALL: [Stage; 6] = [
         Stage::Compile,
         Stage::Load,
         Stage::Snapshot,
+        Stage::Prune,
         Stage::Seal,
         Stage::Check,
     ];
@@ -70,6 +74,7 @@ impl fmt::Display for Stage {
             Stage::Compile => "compile the engine",
             Stage::Load => "load the model",
             Stage::Snapshot => "take the snapshot",
+            Stage::Prune => "take out what no call reaches",
             Stage::Seal => "seal",
             Stage::Check => "check the result",
         })
@@ -101,11 +106,15 @@ pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) ->
         tool: concat!("modelet ", env!("CARGO_PKG_VERSION")).to_owned(),
         panic_message_address: loaded.panic_message_address,
     };
-    let memory = clock.time(Stage::Snapshot, || snapshot(loaded.memory()?))?;
+    let mut memory = clock.time(Stage::Snapshot, || Ok(loaded.memory()?.to_vec()))?;
     // The instance holds as much memory as loading took; the check makes another.
     drop(loaded);
+    let code = clock.time(Stage::Prune, || {
+        let is_called = |export: &str| !export.contains(LOADING);
+        prune(code(ENGINE)?, &mut memory, &Links::from_bytes(LINKS)?, is_called)
+    })?;
     let component = clock.time(Stage::Seal, || {
-        Ok(embed(&seal(ENGINE, &memory)?, &metadata))
+        Ok(embed(&seal(ENGINE, &snapshot(&memory)?, &code)?, &metadata))
     })?;
     let facts = inspect(&component).context("the built component is not a modelet")?;
     clock.time(Stage::Check, || check(&host, &component, options))?;

@@ -1,4 +1,4 @@
-//! Puts the snapshot into the engine, and takes back what was exported only to make it.
+//! Puts the snapshot into the engine, and takes out what is only there to make it.
 
 use anyhow::{Context as _, Result, bail};
 use wasm_encoder::{
@@ -9,11 +9,22 @@ use wasmparser::{ComponentExport, ComponentExternalKind, Parser, Payload};
 
 use crate::template::LOADING;
 
-/// Rewrites the engine with `memory` in place of its own, which is the first of its modules, and
-/// without the export of its loading interface. What lies behind that stays, out of reach.
-pub fn seal(engine: &[u8], memory: &Module) -> Result<Vec<u8>> {
+/// The engine's module that holds its code; the one before holds its memory.
+pub fn code(engine: &[u8]) -> Result<&[u8]> {
+    let modules = Parser::new(0).parse_all(engine).filter_map(|payload| match payload {
+        Ok(Payload::ModuleSection {
+            unchecked_range, ..
+        }) => engine.get(unchecked_range),
+        _ => None,
+    });
+    modules.last().context("the engine has no module")
+}
+
+/// Rewrites the engine with `memory` and `code` in place of its own modules, and without the export of its
+/// loading interface. What the component has to itself for that stays, out of reach.
+pub fn seal(engine: &[u8], memory: &Module, code: &Module) -> Result<Vec<u8>> {
     let mut sealed = Component::new();
-    let mut memory = Some(memory);
+    let mut modules = [memory, code].into_iter();
     let mut removed = 0;
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(engine) {
@@ -26,8 +37,9 @@ pub fn seal(engine: &[u8], memory: &Module) -> Result<Vec<u8>> {
             Payload::ComponentExportSection(section) => {
                 removed += keep_others(&mut sealed, section.clone())?;
             }
-            Payload::ModuleSection { .. } if let Some(memory) = memory.take() => {
-                sealed.section(&ModuleSection(memory));
+            Payload::ModuleSection { .. } => {
+                let module = modules.next().context("the engine has more than two modules")?;
+                sealed.section(&ModuleSection(module));
             }
             _ if depth == 1 => copy(&mut sealed, &payload, engine),
             _ => {}

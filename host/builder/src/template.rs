@@ -10,6 +10,9 @@ use wasmtime::{Store, WasmBacktrace};
 /// The engine without a model, put inside the tool when the tool is built.
 pub const ENGINE: &[u8] = include_bytes!(env!("MODELET_ENGINE"));
 
+/// What refers to what in it, as [`modelet_prune::Links`] are written.
+pub const LINKS: &[u8] = include_bytes!(env!("MODELET_LINKS"));
+
 /// The interface that is removed again when the model is in.
 pub const LOADING: &str = "modelet:model/loading@0.1.0";
 

@@ -2,6 +2,7 @@
 //! inside a browser, and the host inside Spin.
 
 mod empty;
+mod links;
 mod split;
 
 use std::fs;
@@ -18,24 +19,27 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 /// returns.
 pub fn guest() -> Result<PathBuf> {
     add_target(TARGET)?;
-    build("modelet-browser", "browser", &["build"])?;
-    let gateway = build("modelet-gateway", "browser", &["build"])?;
-    wrap(&gateway, "gateway", Ok)?;
+    build("modelet-browser", "browser", &["build"], &[])?;
+    let gateway = build("modelet-gateway", "browser", &["build"], &[])?;
+    wrap(&gateway, "gateway", Ok, Ok)?;
     empty::write(&root().join("target/guest/empty.wasm"))?;
     // It is a library natively too. Cargo optimises across crates only where nothing but the module is
     // made of them.
     let only_module = ["rustc", "--crate-type", "cdylib"];
-    let engine = build("modelet-engine", "guest", &only_module)?;
-    wrap(&engine, "engine", |whole| split::split(&whole))
+    let keep_links = ["--", "-C", "link-arg=--emit-relocs"];
+    let engine = build("modelet-engine", "guest", &only_module, &keep_links)?;
+    let take_links = |core: Vec<u8>| links::take(core, &root().join("target/guest/engine.links"));
+    wrap(&engine, "engine", take_links, |whole| split::split(&whole))
 }
 
 /// Each for itself: together they would choose each other's dependencies' features.
-fn build(package: &str, profile: &str, command: &[&str]) -> Result<PathBuf> {
+fn build(package: &str, profile: &str, command: &[&str], more: &[&str]) -> Result<PathBuf> {
     run(cargo()
         .args(command)
         .args(["--package", package, "--lib"])
         .args(["--target", TARGET, "--profile", profile])
-        .args(["--target-dir", "target/guest"]))?;
+        .args(["--target-dir", "target/guest"])
+        .args(more))?;
     let module = package.replace('-', "_");
     Ok(root().join(format!("target/guest/{TARGET}/{profile}/{module}.wasm")))
 }
@@ -50,7 +54,7 @@ pub fn policy() -> Result<()> {
 /// Compiles the kernels' test, as the engine is compiled.
 pub fn kernels() -> Result<()> {
     add_target(TARGET)?;
-    build("modelet-kernels-check", "guest", &["build"]).map(drop)
+    build("modelet-kernels-check", "guest", &["build"], &[]).map(drop)
 }
 
 /// Needs no rustup where the toolchain has the target already.
@@ -83,6 +87,7 @@ fn is_newer(module: &Path, component: &Path) -> Result<bool> {
 fn wrap(
     module: &Path,
     name: &str,
+    begin: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>,
     finish: impl FnOnce(Vec<u8>) -> Result<Vec<u8>>,
 ) -> Result<PathBuf> {
     let component = root().join(format!("target/guest/{name}.wasm"));
@@ -90,6 +95,7 @@ fn wrap(
         return Ok(component);
     }
     let core = fs::read(module).with_context(|| format!("{} is not readable", module.display()))?;
+    let core = begin(core).with_context(|| format!("{} cannot be read", module.display()))?;
     let bytes = ComponentEncoder::default()
         .module(&core)
         .map(|encoder| encoder.validate(true))

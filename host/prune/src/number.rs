@@ -1,0 +1,79 @@
+//! Gives functions the numbers in the table that are least like other numbers.
+//!
+//! In memory nothing tells the number of a function from any other number. Only functions outside of
+//! vtables are looked for there; they get large odd numbers, which sizes and counts seldom are.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use wasm_encoder::Encode as _;
+use wasmparser::RelocationType;
+
+use crate::linked::{Linked, Symbol};
+use crate::links::Links;
+
+/// The same module, with functions under other numbers.
+pub fn number(mut module: Vec<u8>) -> Result<Vec<u8>> {
+    let table = order(&Links::read(&module)?);
+    let linked = Linked::read(&module)?;
+    let numbers: BTreeMap<u32, u32> = table.iter().copied().zip(linked.table_start..).collect();
+    let mut patches = vec![(linked.table_end, encoded(&table, &linked.table)?)];
+    for (position, entry) in linked.code_relocations.iter().chain(&linked.data_relocations) {
+        let Symbol::Function(function) = linked.symbols[entry.index as usize] else {
+            continue;
+        };
+        let number = || {
+            let number = numbers.get(&function).copied();
+            number.context("a function whose number is known is not in the table")
+        };
+        let bytes = match entry.ty {
+            RelocationType::TableIndexSleb => padded(number()?).to_vec(),
+            RelocationType::TableIndexI32 => number()?.to_le_bytes().to_vec(),
+            _ => continue,
+        };
+        patches.push((position + bytes.len(), bytes));
+    }
+    drop(linked);
+    for (end, bytes) in patches {
+        module[end - bytes.len()..end].copy_from_slice(&bytes);
+    }
+    Ok(module)
+}
+
+/// All functions of the table, those that are looked for in memory at its odd numbers, from its end.
+fn order(links: &Links) -> Vec<u32> {
+    let numbered = links.numbered();
+    let (sought, mut others): (Vec<u32>, Vec<u32>) =
+        links.table.iter().partition(|function| numbered.contains(function));
+    let mut table = links.table.clone();
+    let mut sought = sought.into_iter();
+    for (index, place) in table.iter_mut().enumerate().rev() {
+        let next = match (links.table_start as usize + index) % 2 {
+            1 => sought.next().or_else(|| others.pop()),
+            _ => others.pop().or_else(|| sought.next()),
+        };
+        // There are as many as there are places.
+        *place = next.unwrap_or(*place);
+    }
+    table
+}
+
+/// The table as its section holds it, which is as long as it was.
+fn encoded(table: &[u32], before: &[u32]) -> Result<Vec<u8>> {
+    let encode = |functions: &[u32]| {
+        let mut bytes = Vec::new();
+        functions.iter().for_each(|function| function.encode(&mut bytes));
+        bytes
+    };
+    let bytes = encode(table);
+    ensure!(bytes.len() == encode(before).len(), "the table has another length");
+    Ok(bytes)
+}
+
+/// As a linker writes numbers that it may change later.
+fn padded(number: u32) -> [u8; 5] {
+    [0, 7, 14, 21, 28].map(|shift| {
+        let more = if shift < 28 { 0x80 } else { 0 };
+        (number >> shift) as u8 & 0x7f | more
+    })
+}
