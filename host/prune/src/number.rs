@@ -1,7 +1,8 @@
 //! Gives functions the numbers in the table that are least like other numbers.
 //!
 //! In memory nothing tells the number of a function from any other number. Only functions outside of
-//! vtables are looked for there; they get large odd numbers, which sizes and counts seldom are.
+//! vtables are looked for there; they get large numbers that sizes and counts seldom are, and that are no
+//! head of an allocation: those hold its size, which is a multiple of eight, and two flags.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +41,8 @@ pub fn number(mut module: Vec<u8>) -> Result<Vec<u8>> {
     Ok(module)
 }
 
-/// All functions of the table, those that are looked for in memory at its odd numbers, from its end.
+/// All functions of the table, those that are looked for in memory at its numbers of the seldom kind, from
+/// its end.
 fn order(links: &Links) -> Vec<u32> {
     let numbered = links.numbered();
     let (sought, mut others): (Vec<u32>, Vec<u32>) =
@@ -48,8 +50,8 @@ fn order(links: &Links) -> Vec<u32> {
     let mut table = links.table.clone();
     let mut sought = sought.into_iter();
     for (index, place) in table.iter_mut().enumerate().rev() {
-        let next = match (links.table_start as usize + index) % 2 {
-            1 => sought.next().or_else(|| others.pop()),
+        let next = match (links.table_start as usize + index) % 8 {
+            5 | 7 => sought.next().or_else(|| others.pop()),
             _ => others.pop().or_else(|| sought.next()),
         };
         // There are as many as there are places.
