@@ -7,7 +7,7 @@ use wasmtime::{Instance, Module, Store};
 fn kernels_agree_with_what_is_written_plainly() {
     let path = "target/guest/wasm32-unknown-unknown/guest/modelet_kernels_check.wasm";
     let module = std::fs::read(path).expect("`cargo xtask test` has built it");
-    let engine = Engine::pooled(1, 1 << 30).unwrap();
+    let engine = Engine::pooled(1, 1 << 30, |_| Ok(())).unwrap();
     let module = Module::new(engine.wasmtime(), module).unwrap();
     let mut store = Store::new(engine.wasmtime(), ());
     store.set_epoch_deadline(u64::MAX / 2);

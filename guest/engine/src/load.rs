@@ -7,6 +7,8 @@ mod items;
 mod maps;
 mod whole;
 
+use std::hint::black_box;
+
 use tract_onnx::Onnx;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -158,11 +160,23 @@ fn try_load(
     };
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
-    let plan = Prepared::new(model.into_optimized()?.into_runnable()?)?;
+    let model = model.into_optimized()?;
+    clear_stack();
+    // Places in tables that hold nothing hold what lay on the stack when they were made: remains of the
+    // operations that were optimised away, which would count as in use.
+    let plan = Prepared::new(model.clone().into_runnable()?)?;
+    drop(model);
     Ok(match batch {
         Some(_) => Model::new(ByItem(plan), signature),
         None => Model::new(plan, signature),
     })
+}
+
+/// Zeroes the stack from here on, as far as preparing a model goes down.
+#[inline(never)]
+fn clear_stack() {
+    let mut unused = [0u8; 512 << 10];
+    black_box(&mut unused);
 }
 
 /// Declared names and datatypes with the shapes that tract inferred.

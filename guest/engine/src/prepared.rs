@@ -139,7 +139,9 @@ mod tests {
     fn an_operation_that_remembers_begins_anew() {
         let counter = prepared(Counter);
         for _ in 0..3 {
-            let answer = counter.run_once(tvec!(tensor1(&[0f32]).into_tvalue())).unwrap();
+            let answer = counter
+                .run_once(tvec!(tensor1(&[0f32]).into_tvalue()))
+                .unwrap();
             assert_eq!(*answer[0], tensor1(&[1f32]));
         }
     }

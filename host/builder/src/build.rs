@@ -111,7 +111,12 @@ pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) ->
     drop(loaded);
     let code = clock.time(Stage::Prune, || {
         let is_called = |export: &str| !export.contains(LOADING);
-        prune(code(ENGINE)?, &mut memory, &Links::from_bytes(LINKS)?, is_called)
+        prune(
+            code(ENGINE)?,
+            &mut memory,
+            &Links::from_bytes(LINKS)?,
+            is_called,
+        )
     })?;
     let component = clock.time(Stage::Seal, || {
         Ok(embed(&seal(ENGINE, &snapshot(&memory)?, &code)?, &metadata))

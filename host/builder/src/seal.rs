@@ -11,12 +11,14 @@ use crate::template::LOADING;
 
 /// The engine's module that holds its code; the one before holds its memory.
 pub fn code(engine: &[u8]) -> Result<&[u8]> {
-    let modules = Parser::new(0).parse_all(engine).filter_map(|payload| match payload {
-        Ok(Payload::ModuleSection {
-            unchecked_range, ..
-        }) => engine.get(unchecked_range),
-        _ => None,
-    });
+    let modules = Parser::new(0)
+        .parse_all(engine)
+        .filter_map(|payload| match payload {
+            Ok(Payload::ModuleSection {
+                unchecked_range, ..
+            }) => engine.get(unchecked_range),
+            _ => None,
+        });
     modules.last().context("the engine has no module")
 }
 
@@ -38,7 +40,9 @@ pub fn seal(engine: &[u8], memory: &Module, code: &Module) -> Result<Vec<u8>> {
                 removed += keep_others(&mut sealed, section.clone())?;
             }
             Payload::ModuleSection { .. } => {
-                let module = modules.next().context("the engine has more than two modules")?;
+                let module = modules
+                    .next()
+                    .context("the engine has more than two modules")?;
                 sealed.section(&ModuleSection(module));
             }
             _ if depth == 1 => copy(&mut sealed, &payload, engine),

@@ -11,6 +11,7 @@ use wasmtime::Module;
 use wasmtime::component::{Component, Linker};
 
 use crate::cache::CodeCache;
+use crate::functions::Functions;
 use crate::parts::{Part, import_name, take_apart};
 
 /// How a host that compiles runs modelets.
@@ -44,6 +45,7 @@ pub struct Compiler {
 struct Shared {
     engine: Engine,
     cache: CodeCache,
+    functions: Arc<Functions>,
     modules: Known<Module>,
     frames: Known<Component>,
 }
@@ -78,10 +80,19 @@ impl Compiler {
             }
             None => CodeCache::default(),
         };
+        let functions = Arc::new(Functions::new(cache.clone()));
         Ok(Compiler {
             shared: Arc::new(Shared {
-                engine: Engine::pooled(config.max_instances, config.max_memory_bytes)?,
+                engine: Engine::pooled(
+                    config.max_instances,
+                    config.max_memory_bytes,
+                    |settings| {
+                        settings.enable_incremental_compilation(functions.clone())?;
+                        Ok(())
+                    },
+                )?,
                 cache,
+                functions,
                 modules: Known::default(),
                 frames: Known::default(),
             }),
@@ -148,7 +159,9 @@ impl Shared {
         if let Some(module) = self.cached(&name) {
             return Ok(module);
         }
-        let module = Module::new(self.engine.wasmtime(), wasm)?;
+        let module = Module::new(self.engine.wasmtime(), wasm);
+        self.functions.store();
+        let module = module?;
         self.cache.write(&name, &module.serialize()?);
         // Of what is mapped, memory holds only what is used, and all processes hold it once.
         Ok(self.cached(&name).unwrap_or(module))

@@ -10,6 +10,7 @@
 mod ahead;
 mod cache;
 mod compile;
+mod functions;
 mod parts;
 
 pub use ahead::precompile;

@@ -5,8 +5,7 @@
 //! the engine's linker leaves. With them and the memory that holds the prepared model, [`prune`] finds what calls
 //! can still reach.
 //!
-//! Absences: nothing is run; nothing is moved or given another number, so that what modelets have in
-//! common stays the same in all of them.
+//! Absences: nothing is run; nothing that stays is moved in memory or in the table.
 
 #![cfg_attr(
     test,

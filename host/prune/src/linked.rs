@@ -2,10 +2,9 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wasmparser::{
-    ConstExpr, DataKind, DataSectionReader, ElementItems, ElementKind,
-    ElementSectionReader, ExternalKind, FuncType, FunctionBody, KnownCustom, Linking,
-    LinkingSectionReader, Operator, Parser, Payload, RelocSectionReader, RelocationEntry,
-    SymbolInfo,
+    ConstExpr, DataKind, DataSectionReader, ElementItems, ElementKind, ElementSectionReader,
+    ExternalKind, FuncType, FunctionBody, KnownCustom, Linking, LinkingSectionReader, Operator,
+    Parser, Payload, RelocSectionReader, RelocationEntry, SymbolInfo,
 };
 
 /// What links are made from. Positions count from the beginning of the module.

@@ -69,7 +69,10 @@ impl Links {
 
     /// Functions whose number something other than a vtable knows, so that it may be anywhere in memory.
     pub fn numbered(&self) -> BTreeSet<u32> {
-        let in_code = self.functions.iter().flat_map(|function| &function.functions);
+        let in_code = self
+            .functions
+            .iter()
+            .flat_map(|function| &function.functions);
         let plain = self.data.iter().filter(|data| !data.is_vtable);
         let in_data = plain.flat_map(|data| data.functions.iter().map(|(_, function)| function));
         in_code.chain(in_data).copied().collect()

@@ -174,7 +174,11 @@ impl<'a> Reach<'a> {
     fn words(&mut self, start: u32, end: u32) {
         let memory = self.memory;
         let start = start.next_multiple_of(4) as usize;
-        for word in memory.get(start..end as usize).unwrap_or_default().chunks_exact(4) {
+        for word in memory
+            .get(start..end as usize)
+            .unwrap_or_default()
+            .chunks_exact(4)
+        {
             let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
             if self.links.statics.contains(&word) {
                 self.address(word);
@@ -201,5 +205,124 @@ impl<'a> Reach<'a> {
             }
             _ => self.data(index),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::Function;
+
+    const METHOD: u32 = 0;
+    const OTHER: u32 = 1;
+
+    /// A function of type `ty` that knows nothing.
+    fn function(ty: u32) -> Function {
+        Function {
+            ty,
+            ..Function::default()
+        }
+    }
+
+    /// Functions 0 to 5. The export calls what is at place 12 of a vtable; functions 2 and 3 are at 12 and 16 of
+    /// one at address 32, and functions 4 and 5 have the numbers 104 and 105, which function 1 knows.
+    fn links() -> Links {
+        let mut links = Links {
+            functions: [OTHER, OTHER, METHOD, METHOD, METHOD, OTHER]
+                .map(function)
+                .into(),
+            table_start: 100,
+            table: (0..6).collect(),
+            exports: vec![("infer".to_owned(), 0), ("load".to_owned(), 1)],
+            statics: 32..64,
+            ..Links::default()
+        };
+        links.functions[0].dispatches.insert((Some(12), METHOD));
+        links.functions[1].functions.extend([4, 5]);
+        links.data.push(Data {
+            address: 32,
+            size: 20,
+            is_vtable: true,
+            functions: vec![(12, 2), (16, 3)],
+            ..Data::default()
+        });
+        links.data.push(Data {
+            address: 56,
+            size: 8,
+            functions: vec![(0, 5)],
+            ..Data::default()
+        });
+        links
+    }
+
+    /// The functions that `infer` reaches when these words are on the heap.
+    fn reached(links: &Links, heap: &[u32]) -> Vec<usize> {
+        let mut memory = vec![0; 64];
+        memory.extend(heap.iter().flat_map(|word| word.to_le_bytes()));
+        let reach = Reach::new(links, &memory, |name| name == "infer");
+        (0..links.functions.len())
+            .filter(|index| reach.functions[*index])
+            .collect()
+    }
+
+    #[test]
+    fn a_method_is_in_reach_with_its_vtable_if_somebody_calls_its_place() {
+        assert_eq!(reached(&links(), &[]), [0]);
+        assert_eq!(reached(&links(), &[32]), [0, 2]);
+        // Nothing points into a vtable.
+        assert_eq!(reached(&links(), &[36]), [0]);
+    }
+
+    #[test]
+    fn a_call_from_anywhere_calls_every_method_of_its_type() {
+        let mut links = links();
+        links.functions[0].dispatches.insert((None, METHOD));
+        assert_eq!(reached(&links, &[32]), [0, 2, 3]);
+    }
+
+    #[test]
+    fn a_number_in_memory_is_a_function_if_somebody_calls_its_type() {
+        assert_eq!(reached(&links(), &[104]), [0, 4]);
+        assert_eq!(reached(&links(), &[105]), [0]);
+        // No function outside of vtables has this number.
+        assert_eq!(reached(&links(), &[103]), [0]);
+    }
+
+    #[test]
+    fn functions_come_with_the_data_that_holds_them() {
+        let mut links = links();
+        links.functions[0].dispatches.insert((None, OTHER));
+        assert_eq!(reached(&links, &[56]), [0, 5]);
+        links.functions[0].data.insert(1);
+        assert_eq!(reached(&links, &[]), [0, 5]);
+    }
+
+    #[test]
+    fn who_points_between_words_keeps_the_bytes_alone() {
+        let mut links = links();
+        links.functions[0].dispatches.insert((None, OTHER));
+        assert_eq!(reached(&links, &[57]), [0]);
+        let memory = [vec![0; 64], vec![57, 0, 0, 0]].concat();
+        let reach = Reach::new(&links, &memory, |name| name == "infer");
+        assert_eq!(reach.data, [Kept::Nothing, Kept::Bytes]);
+    }
+
+    #[test]
+    fn what_may_have_changed_is_looked_at_where_it_lies() {
+        let mut links = links();
+        links.data[1].is_mutable = true;
+        links.functions[0].data.insert(1);
+        let mut memory = vec![0; 64];
+        memory[60..].copy_from_slice(&32u32.to_le_bytes());
+        let reach = Reach::new(&links, &memory, |name| name == "infer");
+        assert!(reach.functions[2]);
+    }
+
+    #[test]
+    fn constructors_have_run() {
+        let mut links = links();
+        links.constructors = Some(5);
+        links.functions[0].calls.extend([2, 5]);
+        assert_eq!(reached(&links, &[]), [0, 2]);
     }
 }

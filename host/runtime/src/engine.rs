@@ -32,8 +32,18 @@ pub struct Engine {
 impl Engine {
     /// For a server: reserves address space for all instances that may be alive at one time, each with a
     /// linear memory of at most `max_memory_bytes`, so that they start in microseconds.
-    pub fn pooled(max_instances: u32, max_memory_bytes: u64) -> Result<Engine, LoadError> {
-        Engine::start(pooled(max_instances, max_memory_bytes))
+    /// `adjust` changes what only a host with a compiler can.
+    pub fn pooled(
+        max_instances: u32,
+        max_memory_bytes: u64,
+        adjust: impl FnOnce(&mut wasmtime::Config) -> wasmtime::Result<()>,
+    ) -> Result<Engine, LoadError> {
+        Engine::start(
+            pooled(max_instances, max_memory_bytes).and_then(|mut settings| {
+                adjust(&mut settings)?;
+                Ok(settings)
+            }),
+        )
     }
 
     /// For a device: reserves nothing ahead. It runs what was compiled for `target`.

@@ -19,7 +19,10 @@ pub type Dispatch = (Option<u32>, u32);
 enum Origin {
     Local(u32),
     /// Loaded from this far behind a pointer.
-    Load { offset: u64, base: Base },
+    Load {
+        offset: u64,
+        base: Base,
+    },
     /// Handed over as it is.
     Value,
     Unknown,
@@ -147,5 +150,82 @@ impl Seen {
     fn set(&self, local: u32) -> impl Iterator<Item = Origin> {
         let of_it = self.sets.iter().filter(move |(set, _)| *set == local);
         of_it.map(|(_, origin)| *origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmparser::{Parser, Payload};
+
+    use super::*;
+
+    /// The indirect calls of a function with the parameters `$pointer` and `$number`, and a local `$other`.
+    /// They call type 0, which takes and returns nothing.
+    fn of(body: &str) -> Vec<Dispatch> {
+        let module = format!(
+            "(module (type (func)) (type (func (param i32 i32))) (memory 1) (table 1 funcref)
+               (func $found (type 2) (result i32) i32.const 8) (type (func (result i32)))
+               (func (type 1) (param $pointer i32) (param $number i32) (local $other i32) {body}))"
+        );
+        let module = wat::parse_str(module).unwrap();
+        let (mut types, mut functions, mut bodies) = (vec![], vec![], vec![]);
+        for payload in Parser::new(0).parse_all(&module) {
+            match payload.unwrap() {
+                Payload::TypeSection(section) => {
+                    let section = section.into_iter_err_on_gc_types();
+                    types = section.collect::<Result<_, _>>().unwrap();
+                }
+                Payload::FunctionSection(section) => {
+                    functions = section.into_iter().collect::<Result<_, _>>().unwrap();
+                }
+                Payload::CodeSectionEntry(body) => bodies.push(body),
+                _ => {}
+            }
+        }
+        let found = dispatches(&bodies[1], 1, &types, &functions).unwrap();
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn a_method_is_called_from_its_place() {
+        let call = "local.get $pointer  i32.load offset=12  call_indirect (type 0)";
+        assert_eq!(of(call), [(Some(12), 0)]);
+        let loaded =
+            "local.get $pointer  i32.load offset=4  i32.load offset=16  call_indirect (type 0)";
+        assert_eq!(of(loaded), [(Some(16), 0)]);
+        let returned = "call $found  i32.load offset=20  call_indirect (type 0)";
+        assert_eq!(of(returned), [(Some(20), 0)]);
+    }
+
+    #[test]
+    fn what_a_local_holds_is_all_that_it_was_ever_set_to() {
+        let two = "local.get $pointer  i32.load offset=12  local.set $other
+                   local.get $pointer  i32.load offset=24  local.set $other
+                   local.get $other  call_indirect (type 0)";
+        assert_eq!(of(two), [(Some(12), 0), (Some(24), 0)]);
+        let moved = "local.get $pointer  i32.load offset=4  local.tee $other
+                     i32.load offset=12  call_indirect (type 0)";
+        assert_eq!(of(moved), [(Some(12), 0)]);
+    }
+
+    #[test]
+    fn who_adds_to_a_pointer_may_call_from_anywhere() {
+        for body in [
+            "local.get $pointer  i32.const 8  i32.add  i32.load offset=4  call_indirect (type 0)",
+            "local.get $pointer  i32.const 8  i32.add  local.set $pointer
+             local.get $pointer  i32.load offset=4  call_indirect (type 0)",
+            "local.get $pointer  local.set $other
+             local.get $other  local.get $number  i32.add  local.set $other
+             local.get $other  i32.load  call_indirect (type 0)",
+        ] {
+            assert_eq!(of(body), [(None, 0)], "{body}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_was_handed_over_may_be_any() {
+        assert_eq!(of("local.get $number  call_indirect (type 0)"), [(None, 0)]);
+        let below = "local.get $pointer  i32.load offset=12  local.get $number  drop  call_indirect (type 0)";
+        assert_eq!(of(below), [(None, 0)]);
     }
 }
