@@ -10,9 +10,11 @@ use crate::table::{Table, megabytes, time};
 use crate::{Bench, Model};
 
 pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
-    let large = bench.model("large")?;
-    let mut make = Command::new(&bench.python);
-    run(make.arg("tests/bench/large.py").arg(&large.onnx))?;
+    for name in ["large", "resnet50"] {
+        let mut make = Command::new(&bench.python);
+        make.arg(format!("tests/bench/{name}.py"));
+        run(make.arg(&bench.model(name)?.onnx))?;
+    }
     let first = bench.model("iris")?;
     table.row("first `build` ever, iris", timed(bench, first)?, "");
     for (name, promise) in [
@@ -20,6 +22,7 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         ("magika", "≤ 2 s"),
         ("mobilenet", "≤ 4 s"),
         ("mobilenet-open", "≤ 4 s"),
+        ("resnet50", ""),
         ("large", ""),
     ] {
         let model = bench.model(name)?;
