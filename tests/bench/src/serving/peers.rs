@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{CONNECTIONS, DURATION, ROW, infer, told};
@@ -53,8 +53,9 @@ fn beside(
 /// A server that names other flowers than the golden cases is not worth measuring.
 pub fn check(address: &str) -> Result<()> {
     let golden: Value = serde_json::from_slice(&std::fs::read("models/iris/golden.json")?)?;
+    let cases = golden["cases"].as_array().context("no golden cases")?;
     let mut connection = Connection::open(address)?;
-    for case in golden["cases"].as_array().into_iter().flatten() {
+    for case in cases {
         let request = infer(&json!({ "inputs": case["inputs"] }).to_string());
         let body = connection.exchange(&request)?.body;
         let said = String::from_utf8_lossy(&body);
