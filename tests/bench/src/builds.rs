@@ -20,8 +20,8 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     for (name, promise) in [
         ("digits", "≤ 2 s"),
         ("magika", "≤ 2 s"),
-        ("mobilenet", "≤ 4 s"),
-        ("mobilenet-open", "≤ 4 s"),
+        ("mobilenet", "≤ 1 s"),
+        ("mobilenet-open", "≤ 1 s"),
         ("resnet50", ""),
         ("large", ""),
     ] {
@@ -35,7 +35,7 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         let what = format!("artifact − ONNX file: {}", model.name);
         let more = megabytes(artifact.saturating_sub(onnx));
         let measured = format!("{more} ({} − {})", megabytes(artifact), megabytes(onnx));
-        table.row(what, measured, "≤ 11 MB");
+        table.row(what, measured, "≤ 3 MB");
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         table.row(
             format!("instantiate: {}", model.name),
             time(median),
-            "≤ 50 µs median",
+            "≤ 10 µs median",
         );
     }
     for (name, first_promise, warm_promise) in [
