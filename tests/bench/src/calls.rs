@@ -43,17 +43,12 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         let (first, warm, native) = calls(&compiler, bench, model)?;
         table.row(
             format!("first inference in a fresh instance ÷ warm: {name}"),
-            format!("{} ({} / {})", ratio(first, warm), time(first), time(warm)),
+            ratio(first, warm),
             first_promise,
         );
         table.row(
             format!("warm inference ÷ native tract: {name}"),
-            format!(
-                "{} ({} / {})",
-                ratio(warm, native),
-                time(warm),
-                time(native)
-            ),
+            ratio(warm, native),
             warm_promise,
         );
     }
@@ -125,7 +120,8 @@ fn call(modelet: &Modelet, inputs: &[Tensor]) -> Result<()> {
 }
 
 fn ratio(one: Duration, other: Duration) -> String {
-    format!("{:.2}", one.as_secs_f64() / other.as_secs_f64())
+    let ratio = one.as_secs_f64() / other.as_secs_f64();
+    format!("{ratio:.2} ({} / {})", time(one), time(other))
 }
 
 /// What the modelet was built with, so that the native engine optimises the same graph.

@@ -9,7 +9,7 @@ use modelet_compiler::Compiler;
 
 use super::{call, load, median, ratio, zeros};
 use crate::Bench;
-use crate::table::{Table, quantile, time};
+use crate::table::{Table, quantile};
 
 const ROUNDS: usize = 3;
 
@@ -48,9 +48,7 @@ fn beside(compiler: &Compiler, bench: &Bench, peer: &mut Command) -> Result<Stri
     }
     ours.sort_unstable();
     theirs.sort_unstable();
-    let (ours, theirs) = (quantile(&ours, 0.5), quantile(&theirs, 0.5));
-    let ratio = ratio(ours, theirs);
-    Ok(format!("{ratio} ({} / {})", time(ours), time(theirs)))
+    Ok(ratio(quantile(&ours, 0.5), quantile(&theirs, 0.5)))
 }
 
 /// The seconds that a peer prints when it is done.
