@@ -32,6 +32,10 @@ def app(path: str) -> FastAPI:
     names = [output.name for output in session.get_outputs()]
     app = FastAPI()
 
+    @app.get("/v2/models/iris/ready")
+    async def ready() -> None:
+        pass
+
     @app.post("/v2/models/iris/infer")
     async def infer(request: Request) -> dict:
         feed = {

@@ -67,10 +67,14 @@ fn missing() -> Option<String> {
             "there is no {chromium}; install chromium, or name one in CHROMIUM"
         ));
     }
-    if !exists("npm", &["--version"]) || !exists("node", &["--version"]) {
+    if !has_node() {
         return Some("there is no node with npm; install Node.js 20 or later".to_owned());
     }
     None
+}
+
+pub fn has_node() -> bool {
+    exists("npm", &["--version"]) && exists("node", &["--version"])
 }
 
 fn node(options: &[&str], files: &[&str], repository: &Path) -> Result<()> {
@@ -85,7 +89,7 @@ fn node(options: &[&str], files: &[&str], repository: &Path) -> Result<()> {
 }
 
 /// The npm packages of `tests/browser/package-lock.json`, in `target/browser`.
-fn packages() -> Result<()> {
+pub fn packages() -> Result<()> {
     let folder = root().join("target/browser");
     let installed = folder.join("installed.json");
     let listed = root().join("tests/browser/package-lock.json");

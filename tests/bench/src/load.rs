@@ -1,9 +1,10 @@
-//! Many clients, each of which asks again as soon as it is answered.
+//! Many clients at once.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use crate::connection::Connection;
 use crate::table::quantile;
@@ -25,7 +26,8 @@ impl Load {
     }
 }
 
-/// Sends `request` over this many connections for this long. Any answer but 200 is a failure.
+/// Sends `request` over this many connections for this long: each asks again as soon as it is answered.
+/// Any answer but 200 is a failure.
 pub fn closed_loop(
     address: &str,
     request: &[u8],
@@ -33,24 +35,54 @@ pub fn closed_loop(
     duration: Duration,
 ) -> Result<Load> {
     let start = Instant::now();
-    let client = || -> Result<Vec<Duration>> {
+    clients(connections, || {
         let mut connection = Connection::open(address)?;
         let mut times = Vec::new();
         while times.is_empty() || start.elapsed() < duration {
             let sent = Instant::now();
-            let response = connection.exchange(request)?;
+            ask(&mut connection, request)?;
             times.push(sent.elapsed());
-            ensure!(
-                response.status == 200,
-                "{}: {}",
-                response.status,
-                String::from_utf8_lossy(&response.body)
-            );
         }
         Ok(times)
-    };
+    })
+}
+
+/// Sends `request` at times that are set beforehand, evenly, by whichever connection is free. A time counts
+/// from when the request was due: one that has to wait for a connection has waited.
+pub fn open_loop(
+    address: &str,
+    request: &[u8],
+    connections: usize,
+    duration: Duration,
+    per_second: f64,
+) -> Result<Load> {
+    let count = (per_second * duration.as_secs_f64()) as u32;
+    ensure!(
+        count > 0,
+        "{per_second} requests/s are none in {duration:?}"
+    );
+    let next = AtomicU32::new(0);
+    let start = Instant::now();
+    clients(connections, || {
+        let mut connection = Connection::open(address)?;
+        let mut times = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(times);
+            }
+            let due = start + Duration::from_secs_f64(f64::from(number) / per_second);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            ask(&mut connection, request)?;
+            times.push(due.elapsed());
+        }
+    })
+}
+
+fn clients(count: usize, client: impl Fn() -> Result<Vec<Duration>> + Sync) -> Result<Load> {
+    let start = Instant::now();
     let clients: Vec<_> = thread::scope(|scope| {
-        let running: Vec<_> = (0..connections).map(|_| scope.spawn(client)).collect();
+        let running: Vec<_> = (0..count).map(|_| scope.spawn(&client)).collect();
         running
             .into_iter()
             .map(thread::ScopedJoinHandle::join)
@@ -58,9 +90,20 @@ pub fn closed_loop(
     });
     let mut times = Vec::new();
     for client in clients {
-        times.extend(client.map_err(|_| anyhow::anyhow!("a client panicked"))??);
+        times.extend(client.map_err(|_| anyhow!("a client panicked"))??);
     }
     let elapsed = start.elapsed();
     times.sort_unstable();
     Ok(Load { times, elapsed })
+}
+
+fn ask(connection: &mut Connection, request: &[u8]) -> Result<()> {
+    let response = connection.exchange(request)?;
+    ensure!(
+        response.status == 200,
+        "{}: {}",
+        response.status,
+        String::from_utf8_lossy(&response.body)
+    );
+    Ok(())
 }

@@ -3,12 +3,10 @@
 //! Absences: nothing here fails for being slow. Machines differ and are busy; a person judges the
 //! table. Every comparison is made within one run.
 
-mod batching;
 mod builds;
 mod calls;
 mod connection;
 mod load;
-mod many;
 mod policy;
 mod process;
 mod serving;
@@ -17,7 +15,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use process::modelet;
 use table::Table;
@@ -36,6 +34,8 @@ pub struct Bench {
     pub models: Vec<Model>,
     /// The interpreter that has the peers' packages.
     pub python: PathBuf,
+    /// The one that has MLServer's.
+    pub mlserver: PathBuf,
 }
 
 impl Bench {
@@ -69,11 +69,12 @@ impl Bench {
     }
 }
 
-/// `modelet-bench PYTHON`, from the workspace's root: what `cargo xtask bench` calls.
+/// `modelet-bench PYTHON MLSERVER`, two interpreters, from the workspace's root: what `cargo xtask bench` calls.
 fn main() -> Result<()> {
-    let python = std::env::args()
-        .nth(1)
-        .context("usage: modelet-bench PYTHON")?;
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [python, mlserver] = arguments.as_slice() else {
+        bail!("usage: modelet-bench PYTHON MLSERVER");
+    };
     let folder = PathBuf::from("target/bench");
     // A cache from another run would make the first build a second one.
     if folder.join("cache").exists() {
@@ -83,15 +84,14 @@ fn main() -> Result<()> {
     let bench = Bench {
         models: models(&folder),
         folder,
-        python: python.into(),
+        python: python.clone(),
+        mlserver: mlserver.clone(),
     };
     let mut table = Table::new();
     policy::measure(&mut table)?;
     builds::measure(&bench, &mut table)?;
     calls::measure(&bench, &mut table)?;
     serving::measure(&bench, &mut table)?;
-    batching::measure(&bench, &mut table)?;
-    many::measure(&bench, &mut table)?;
     policy::served(&bench, &mut table)?;
     soak::measure(&bench, &mut table)?;
     table.print();
@@ -103,6 +103,11 @@ fn models(folder: &Path) -> Vec<Model> {
         name,
         onnx: onnx.into(),
         options,
+    };
+    let made = |name: &'static str| Model {
+        name,
+        onnx: folder.join(name).with_extension("onnx"),
+        options: &[],
     };
     vec![
         model("iris", "models/iris/model.onnx", &[]),
@@ -119,10 +124,7 @@ fn models(folder: &Path) -> Vec<Model> {
         ),
         // As exporters write it: any number of images.
         model("mobilenet-open", "target/models/mobilenet/model.onnx", &[]),
-        Model {
-            name: "large",
-            onnx: folder.join("large.onnx"),
-            options: &[],
-        },
+        made("resnet50"),
+        made("large"),
     ]
 }

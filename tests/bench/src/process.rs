@@ -1,11 +1,13 @@
 //! Programs that are measured.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::connection::Connection;
 
 /// The `modelet` that was built with this program.
 pub fn modelet() -> Result<Command> {
@@ -55,25 +57,26 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a server that takes its port as the last argument, and waits until it listens.
-    pub fn start_on_port(command: &mut Command) -> Result<Server> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// Starts a server that takes its port as the last argument, and waits until it answers 200 to a GET of
+    /// `ready`.
+    pub fn start_on_port(command: &mut Command, ready: &str) -> Result<Server> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let (_, port) = address.rsplit_once(':').context("no port")?;
         let child = command
-            .arg(address.port().to_string())
+            .arg(port)
             .spawn()
             .with_context(|| format!("{command:?} does not start"))?;
-        let mut server = Server {
-            child,
-            address: address.to_string(),
-        };
+        let mut server = Server { child, address };
+        let request = format!("GET {ready} HTTP/1.1\r\nHost: bench\r\n\r\n");
+        let ask = |address: &str| Connection::open(address)?.exchange(request.as_bytes());
         let start = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while !ask(&server.address).is_ok_and(|response| response.status == 200) {
             if let Some(status) = server.child.try_wait()? {
                 bail!("{command:?} ended: {status}");
             }
             ensure!(
                 start.elapsed() < Duration::from_secs(60),
-                "{command:?} does not listen"
+                "{command:?} is not ready"
             );
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,17 +1,23 @@
 //! What a server adds to a call, beside what people would have written without one.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+mod batching;
+mod many;
+mod peers;
+mod start;
+
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::Bench;
 use crate::connection::{Connection, post};
-use crate::load::{Load, closed_loop};
+use crate::load::{Load, closed_loop, open_loop};
 use crate::process::{Server, modelet};
 use crate::table::{Table, megabytes, time};
 
+const CONNECTIONS: usize = 16;
 const DURATION: Duration = Duration::from_secs(10);
 
 /// One flower, in JSON.
@@ -23,72 +29,45 @@ pub fn infer(body: &str) -> Vec<u8> {
     post("/v2/models/iris/infer", headers, body.as_bytes())
 }
 
-/// `modelet serve` with a model of this run.
+/// `modelet serve` with a model and the code cache of this run.
 pub fn serve(bench: &Bench, name: &str) -> Result<Server> {
+    serve_from(bench, name, &bench.cache())
+}
+
+fn serve_from(bench: &Bench, name: &str, cache: &Path) -> Result<Server> {
     let artifact = bench.artifact(bench.model(name)?);
     let mut serve = modelet()?;
-    serve
-        .arg("serve")
-        .arg(artifact)
-        .arg("--cache")
-        .arg(bench.cache());
+    serve.arg("serve").arg(artifact).arg("--cache").arg(cache);
     Server::start(&mut serve)
 }
 
 pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
-    for (name, promise) in [
-        ("iris", "≤ 200 ms"),
-        ("mobilenet", "≤ 200 ms"),
-        ("large", ""),
-    ] {
-        let what = format!("restart of `serve` with cached code until ready: {name}");
-        table.row(what, time(restart(bench, name)?), promise);
-    }
+    start::measure(bench, table)?;
     let server = serve(bench, "iris")?;
+    peers::check(&server.address)?;
     let request = infer(ROW);
     // What is measured is a server that runs, not one that starts.
     closed_loop(&server.address, &request, 1, Duration::from_secs(1))?;
     overhead(&server, &request, table)?;
-    let ours = closed_loop(&server.address, &request, 16, DURATION)?;
-    let resident = megabytes(server.resident_bytes()?);
-    drop(server);
-    let mut peer = Command::new(&bench.python);
-    peer.arg("tests/bench/peer.py")
-        .arg(&bench.model("iris")?.onnx);
-    let peer = Server::start_on_port(&mut peer)?;
-    closed_loop(&peer.address, &request, 1, Duration::from_secs(1))?;
-    let theirs = closed_loop(&peer.address, &request, 16, DURATION)?;
-    table.row("iris, REST, 16 connections", told(&ours), "");
+    let ours = closed_loop(&server.address, &request, CONNECTIONS, DURATION)?;
+    let what = format!("iris, REST, {CONNECTIONS} connections");
+    table.row(what, told(&ours), "");
+    let half = ours.per_second() / 2.0;
+    let steady = open_loop(&server.address, &request, CONNECTIONS, DURATION, half)?;
     table.row(
-        "the same, FastAPI + ONNX Runtime, one worker",
-        told(&theirs),
-        "",
-    );
-    let ratio = ours.per_second() / theirs.per_second();
-    table.row(
-        "requests/s ÷ FastAPI + ONNX Runtime",
-        format!("{ratio:.1}"),
-        "",
+        "the same at half of these requests/s, evenly sent: p99 from when a request is due",
+        told(&steady),
+        "≤ 2 ms",
     );
     table.row(
         "resident memory of `serve`, iris, after that",
-        resident,
+        megabytes(server.resident_bytes()?),
         "≤ 60 MB",
     );
-    Ok(())
-}
-
-/// The median of five.
-fn restart(bench: &Bench, name: &str) -> Result<Duration> {
-    let mut times = Vec::new();
-    for _ in 0..5 {
-        let start = Instant::now();
-        let server = serve(bench, name)?;
-        times.push(start.elapsed());
-        drop(server);
-    }
-    times.sort_unstable();
-    Ok(times[2])
+    drop(server);
+    peers::measure(bench, &ours, table)?;
+    batching::measure(bench, table)?;
+    many::measure(bench, table)
 }
 
 /// The whole request as a client sees it, less what the server says the inference took.

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use super::ROW;
 use crate::Bench;
 use crate::connection::{Connection, post};
 use crate::process::{Server, modelet};
-use crate::serving::ROW;
 use crate::table::{Table, megabytes, quantile, time};
 
 const MODELS: usize = 1000;

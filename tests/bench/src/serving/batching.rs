@@ -6,13 +6,13 @@ use anyhow::{Result, anyhow};
 use modelet_protocol::Tensor;
 use modelet_protocol::rest::encode_request;
 
+use super::CONNECTIONS;
 use crate::Bench;
 use crate::connection::post;
 use crate::load::closed_loop;
 use crate::process::{Server, modelet};
 use crate::table::{Table, time};
 
-const CONNECTIONS: usize = 16;
 const TURNS: usize = 3;
 const TURN: Duration = Duration::from_secs(2);
 const BATCHING: &str = "batching.max_batch_size = 16";

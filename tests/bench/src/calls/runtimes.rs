@@ -1,0 +1,68 @@
+//! One call beside other runtimes of ONNX, each in a process of its own.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use modelet_compiler::Compiler;
+
+use super::{call, load, median, ratio, zeros};
+use crate::Bench;
+use crate::table::{Table, quantile};
+
+const ROUNDS: usize = 3;
+
+/// Of the peer, in each round.
+const SECONDS: &str = "3";
+
+/// Where `cargo xtask` installs it, if there is npm.
+const WEB: &str = "target/browser/node_modules/onnxruntime-web";
+
+pub fn measure(compiler: &Compiler, bench: &Bench, table: &mut Table) -> Result<()> {
+    let mut python = Command::new(&bench.python);
+    python.arg("tests/bench/ort.py");
+    let what = "warm inference ÷ ONNX Runtime, one thread: mobilenet";
+    table.row(what, beside(compiler, bench, &mut python)?, "≤ 2.2");
+    let mut node = Command::new("node");
+    node.arg("tests/bench/ort.mjs");
+    let measured = match Path::new(WEB).exists() {
+        true => beside(compiler, bench, &mut node)?,
+        false => "not measured: there is no Node.js with npm".to_owned(),
+    };
+    let what = "warm inference ÷ onnxruntime-web in Node, one thread: mobilenet";
+    table.row(what, measured, "≤ 0.65");
+    Ok(())
+}
+
+/// The two take turns, so that a busy moment is not the loss of one.
+fn beside(compiler: &Compiler, bench: &Bench, peer: &mut Command) -> Result<String> {
+    let model = bench.model("mobilenet")?;
+    peer.arg(&model.onnx).arg(SECONDS);
+    let modelet = load(compiler, bench, model, true)?;
+    let inputs = zeros(&modelet)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(median(|| call(&modelet, &inputs))?);
+        theirs.push(said(peer)?);
+    }
+    ours.sort_unstable();
+    theirs.sort_unstable();
+    Ok(ratio(quantile(&ours, 0.5), quantile(&theirs, 0.5)))
+}
+
+/// The seconds that a peer prints when it is done.
+fn said(peer: &mut Command) -> Result<Duration> {
+    let output = peer
+        .output()
+        .with_context(|| format!("{peer:?} does not start"))?;
+    let (said, failed) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    ensure!(output.status.success(), "{peer:?}: {failed}");
+    let seconds = said.trim().parse();
+    Ok(Duration::from_secs_f64(seconds.with_context(|| {
+        format!("{peer:?} says something else: {said}")
+    })?))
+}
