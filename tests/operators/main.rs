@@ -1,4 +1,4 @@
-//! ONNX's node tests, and some of our own, through the engine: as a library and as a component.
+//! ONNX's node tests, and some of our own, through the engine as a library, and as modelets.
 //!
 //! `cargo xtask operators` writes the cases (`export.py`) and `docs/operators.md`.
 
@@ -17,7 +17,7 @@ use std::thread;
 
 use cases::Case;
 use modelet_engine::Tensor;
-use wasm::Component;
+use wasm::Host;
 
 /// How a run went: right, or why not.
 type Verdict = Result<(), String>;
@@ -38,15 +38,8 @@ struct Outcome {
 #[test]
 fn what_passes_natively_passes_in_wasm_and_the_table_says_so() {
     let folder = root().join("target/onnx-node");
-    let engine = root().join("target/guest/engine.wasm");
-    if let Some(missing) = [folder.join("index.json"), engine.clone()]
-        .iter()
-        .find(|path| !path.exists())
-    {
-        let reason = format!(
-            "{} is missing; `cargo xtask test` makes it",
-            missing.display()
-        );
+    if !folder.join("index.json").exists() {
+        let reason = "target/onnx-node is missing; `cargo xtask test` makes it";
         assert!(
             std::env::var_os("CI").is_none(),
             "with CI set nothing is skipped: {reason}"
@@ -54,7 +47,7 @@ fn what_passes_natively_passes_in_wasm_and_the_table_says_so() {
         eprintln!("skipped: {reason}");
         return;
     }
-    let outcomes = run_all(&folder, &Component::compile(&engine));
+    let outcomes = run_all(&folder, &Host::new());
     let report = report::write(&outcomes);
     let path = root().join("docs/operators.md");
     if std::env::var_os(BLESS).is_some() {
@@ -91,7 +84,7 @@ fn worse_in_wasm(outcome: &Outcome) -> impl Iterator<Item = String> {
 }
 
 /// All cases of `folder` in the order of its index, on all cores.
-fn run_all(folder: &Path, component: &Component) -> Vec<Outcome> {
+fn run_all(folder: &Path, host: &Host) -> Vec<Outcome> {
     native::keep_panics();
     let cases = cases::read(folder);
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(cases.iter().map(|_| None).collect());
@@ -100,7 +93,7 @@ fn run_all(folder: &Path, component: &Component) -> Vec<Outcome> {
         for _ in 0..thread::available_parallelism().unwrap().get() {
             let worker = || {
                 while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
-                    let outcome = run(folder, component, case);
+                    let outcome = run(folder, host, case);
                     outcomes.lock().unwrap()[case.position] = Some(outcome);
                 }
             };
@@ -118,7 +111,7 @@ fn run_all(folder: &Path, component: &Component) -> Vec<Outcome> {
         .collect()
 }
 
-fn run(folder: &Path, component: &Component, case: &Case) -> Outcome {
+fn run(folder: &Path, host: &Host, case: &Case) -> Outcome {
     let mut outcome = Outcome {
         case: case.clone(),
         given: None,
@@ -137,7 +130,7 @@ fn run(folder: &Path, component: &Component, case: &Case) -> Outcome {
         };
         Verdicts {
             native: judge(native::run(&onnx, inputs)),
-            wasm: judge(component.run(&onnx, inputs)),
+            wasm: judge(host.run(&onnx, inputs)),
         }
     };
     let given = run("model.onnx", &inputs);

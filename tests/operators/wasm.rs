@@ -1,100 +1,85 @@
-//! The engine as a component, a fresh instance for each case.
+//! The modelet that is built of a case, which holds the code that its calls reach.
 
-use std::path::Path;
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use modelet_builder::Options;
+use modelet_compiler::{Compiler, Config};
 use modelet_engine::{Datatype, Tensor};
-use wasmtime::component::{Component as Compiled, Linker};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use modelet_protocol::GoldenCase;
+use modelet_runtime::Limits;
 
-mod bindings {
-    wasmtime::component::bindgen!({ path: "guest/wit", world: "engine" });
-}
-
-use bindings::exports::modelet::model::inference;
-
-const TICK: Duration = Duration::from_millis(100);
 /// Long enough on a busy machine; a case that needs more than a second hangs.
-const DEADLINE_TICKS: u64 = 600;
-const MEMORY_BYTES: usize = 1 << 30;
+const DEADLINE: Duration = Duration::from_secs(60);
 
-pub struct Component {
-    engine: Engine,
-    ready: bindings::EnginePre<StoreLimits>,
+pub struct Host {
+    compiler: Compiler,
+    cache: PathBuf,
 }
 
-impl Component {
-    pub fn compile(path: &Path) -> Component {
-        let mut config = wasmtime::Config::new();
-        config
-            .wasm_relaxed_simd(true)
-            .epoch_interruption(true)
-            .max_wasm_stack(2 << 20);
-        let engine = Engine::new(&config).unwrap();
-        let compiled = Compiled::from_file(&engine, path).unwrap();
-        let ready = Linker::new(&engine).instantiate_pre(&compiled).unwrap();
-        let clock = engine.weak();
-        thread::spawn(move || {
-            while let Some(engine) = clock.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                thread::sleep(TICK);
-            }
-        });
-        Component {
-            engine,
-            ready: bindings::EnginePre::new(ready).unwrap(),
+impl Host {
+    pub fn new() -> Host {
+        let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("operators-cache");
+        let config = Config {
+            cache: Some(cache.clone()),
+            max_instances: 8,
+            ..Config::default()
+        };
+        Host {
+            compiler: Compiler::new(&config).unwrap(),
+            cache,
         }
     }
 
     pub fn run(&self, onnx: &[u8], inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
-        let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES).build();
-        let mut store = Store::new(&self.engine, limits);
-        store.limiter(|limits| limits);
-        store.set_epoch_deadline(DEADLINE_TICKS);
-        let died = |error: wasmtime::Error| format!("trap: {}", error.root_cause());
-        let engine = self.ready.instantiate(&mut store).map_err(died)?;
-        engine
-            .modelet_model_loading()
-            .call_load(&mut store, onnx, &[])
-            .map_err(died)??;
         let inputs: Vec<_> = inputs.iter().map(to_guest).collect();
-        let outputs = engine
-            .modelet_model_inference()
-            .call_infer(&mut store, &inputs, &[])
-            .map_err(died)?;
-        match outputs {
-            Ok(outputs) => Ok(outputs.into_iter().map(from_guest).collect()),
-            Err(inference::Error::InvalidInput(reason) | inference::Error::ModelFailed(reason)) => {
-                Err(reason)
-            }
-        }
+        // Zeros mean nothing to many of them.
+        let example = GoldenCase {
+            name: "the case".to_owned(),
+            inputs: inputs.clone(),
+            outputs: vec![],
+        };
+        let options = Options {
+            examples: vec![example],
+            cache: Some(self.cache.clone()),
+            ..Options::default()
+        };
+        let built = modelet_builder::build(onnx, &options, &mut |_| ())
+            .map_err(|error| format!("{error:#}"))?;
+        let limits = Limits {
+            memory_bytes: 1 << 30,
+            reuse: false,
+        };
+        let modelet = self.compiler.load(&built.component, limits).unwrap();
+        let outputs = modelet
+            .infer(inputs, &[], Instant::now() + DEADLINE)
+            .map_err(|error| error.to_string())?;
+        Ok(outputs.into_iter().map(from_guest).collect())
     }
 }
 
-/// The two lists of datatypes are generated from one file.
-const DATATYPES: [(Datatype, inference::Datatype); 13] = [
-    (Datatype::Bool, inference::Datatype::Bool),
-    (Datatype::Uint8, inference::Datatype::Uint8),
-    (Datatype::Uint16, inference::Datatype::Uint16),
-    (Datatype::Uint32, inference::Datatype::Uint32),
-    (Datatype::Uint64, inference::Datatype::Uint64),
-    (Datatype::Int8, inference::Datatype::Int8),
-    (Datatype::Int16, inference::Datatype::Int16),
-    (Datatype::Int32, inference::Datatype::Int32),
-    (Datatype::Int64, inference::Datatype::Int64),
-    (Datatype::Fp16, inference::Datatype::Fp16),
-    (Datatype::Fp32, inference::Datatype::Fp32),
-    (Datatype::Fp64, inference::Datatype::Fp64),
-    (Datatype::Bytes, inference::Datatype::Bytes),
+/// The engine and its hosts each have a list of their own.
+const DATATYPES: [(Datatype, modelet_protocol::Datatype); 13] = [
+    (Datatype::Bool, modelet_protocol::Datatype::Bool),
+    (Datatype::Uint8, modelet_protocol::Datatype::Uint8),
+    (Datatype::Uint16, modelet_protocol::Datatype::Uint16),
+    (Datatype::Uint32, modelet_protocol::Datatype::Uint32),
+    (Datatype::Uint64, modelet_protocol::Datatype::Uint64),
+    (Datatype::Int8, modelet_protocol::Datatype::Int8),
+    (Datatype::Int16, modelet_protocol::Datatype::Int16),
+    (Datatype::Int32, modelet_protocol::Datatype::Int32),
+    (Datatype::Int64, modelet_protocol::Datatype::Int64),
+    (Datatype::Fp16, modelet_protocol::Datatype::Fp16),
+    (Datatype::Fp32, modelet_protocol::Datatype::Fp32),
+    (Datatype::Fp64, modelet_protocol::Datatype::Fp64),
+    (Datatype::Bytes, modelet_protocol::Datatype::Bytes),
 ];
 
-fn to_guest(tensor: &Tensor) -> inference::Tensor {
+fn to_guest(tensor: &Tensor) -> modelet_protocol::Tensor {
     let datatype = DATATYPES
         .iter()
         .find(|(native, _)| *native == tensor.datatype);
-    inference::Tensor {
+    modelet_protocol::Tensor {
         name: tensor.name.clone(),
         datatype: datatype.expect("all datatypes are listed").1,
         shape: tensor.shape.clone(),
@@ -102,7 +87,7 @@ fn to_guest(tensor: &Tensor) -> inference::Tensor {
     }
 }
 
-fn from_guest(tensor: inference::Tensor) -> Tensor {
+fn from_guest(tensor: modelet_protocol::Tensor) -> Tensor {
     let datatype = DATATYPES
         .iter()
         .find(|(_, guest)| *guest == tensor.datatype);

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Read as _, Seek as _};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wasmtime::CacheStore;
@@ -18,6 +19,9 @@ const NAME: &str = "functions";
 /// With more than this, those of engines that are no longer used have had their time.
 const MAX_BYTES: usize = 256 << 20;
 
+/// Less than this part of all is not worth writing all for it: it is compiled again.
+const WORTH_WRITING: usize = 16;
+
 /// What the cache has, read when a compiler first asks, and not kept longer than it compiles.
 #[derive(Debug)]
 pub struct Functions {
@@ -27,9 +31,11 @@ pub struct Functions {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By what the compiler calls them: a hash of the function, the processor and the compiler's version.
-    code: HashMap<Vec<u8>, Vec<u8>>,
-    are_written: bool,
+    /// By what the compiler calls a function: a hash of it, of the processor and of the compiler's version.
+    places: HashMap<Vec<u8>, Range<usize>>,
+    code: Vec<u8>,
+    /// So much of the code is in the cache.
+    written: usize,
 }
 
 impl Functions {
@@ -42,11 +48,15 @@ impl Functions {
 
     /// Writes what was added, and forgets everything. For when something was compiled.
     pub fn store(&self) {
-        let Some(known) = self.lock().take().filter(|known| !known.are_written) else {
+        let Some(known) = self.lock().take() else {
             return;
         };
-        // A map of bytes has nothing that could not be written.
-        if let Ok(bytes) = postcard::to_allocvec(&known.code) {
+        let added = known.code.len() - known.written;
+        if added > known.written / WORTH_WRITING
+            // There is nothing in it that could not be written.
+            && let Ok(mut bytes) = postcard::to_allocvec(&known.places)
+        {
+            bytes.extend(known.code);
             self.cache.write(NAME, &bytes);
         }
     }
@@ -57,43 +67,65 @@ impl Functions {
 
     fn with<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.lock();
-        work(known.get_or_insert_with(|| Known::read(&self.cache)))
+        work(known.get_or_insert_with(|| Known::read(&self.cache).unwrap_or_default()))
     }
 }
 
 impl Known {
-    fn read(cache: &CodeCache) -> Known {
+    fn read(cache: &CodeCache) -> Option<Known> {
+        let mut entry = cache.open_entry(NAME)?;
         let mut bytes = Vec::new();
-        let read = cache.open_entry(NAME).and_then(|mut entry| {
-            entry.rewind().ok()?;
-            entry.read_to_end(&mut bytes).ok()
-        });
-        // The tag, behind the map, is not read.
-        let code: HashMap<Vec<u8>, Vec<u8>> = read
-            .and_then(|_| postcard::from_bytes(&bytes).ok())
-            .unwrap_or_default();
-        let size: usize = code.values().map(Vec::len).sum();
-        Known {
-            code: if size > MAX_BYTES {
-                HashMap::new()
-            } else {
-                code
-            },
-            are_written: true,
-        }
+        entry.rewind().ok()?;
+        entry.read_to_end(&mut bytes).ok()?;
+        // The entry's tag is behind the code, and nobody's.
+        let (places, code) = postcard::take_from_bytes(&bytes).ok()?;
+        (code.len() < MAX_BYTES).then(|| Known {
+            places,
+            code: code.to_vec(),
+            written: code.len(),
+        })
     }
 }
 
 impl CacheStore for Functions {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
-        self.with(|known| known.code.get(key).cloned().map(Cow::Owned))
+        self.with(|known| {
+            let place = known.places.get(key)?.clone();
+            Some(Cow::Owned(known.code.get(place)?.to_vec()))
+        })
     }
 
     fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
         self.with(|known| {
-            known.code.insert(key.to_owned(), value);
-            known.are_written = false;
+            let start = known.code.len();
+            known.code.extend(value);
+            known.places.insert(key.to_owned(), start..known.code.len());
         });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_found_again_until_the_cache_is_somebody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = || CodeCache::open(folder.path()).unwrap();
+        let functions = Functions::new(cache());
+        assert!(functions.get(b"one").is_none());
+        functions.insert(b"one", vec![1; 10]);
+        functions.insert(b"two", vec![2; 20]);
+        functions.store();
+        let again = Functions::new(cache());
+        assert_eq!(again.get(b"two").as_deref(), Some(&[2; 20][..]));
+        again.insert(b"three", vec![3; 30]);
+        again.store();
+        let again = Functions::new(cache());
+        assert_eq!(again.get(b"one").as_deref(), Some(&[1; 10][..]));
+        assert_eq!(again.get(b"three").as_deref(), Some(&[3; 30][..]));
+        std::fs::write(folder.path().join(NAME), b"something else").unwrap();
+        assert!(Functions::new(cache()).get(b"one").is_none());
     }
 }

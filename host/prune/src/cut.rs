@@ -16,10 +16,19 @@ const UNREACHABLE: [u8; 3] = [0x00, 0x00, 0x0b];
 /// The body of a function that has nothing to do any more.
 const NOTHING: [u8; 2] = [0x00, 0x0b];
 
+/// Functions before this one have indices of one byte, others below 2^14 of two. They keep them, so that what calls
+/// them is as long in all modelets: compilers take positions into account when they look for what they
+/// know.
+const ONE_BYTE: usize = 128;
+
 /// Code without functions out of reach. The others keep their numbers in the table, where nothing takes
 /// the places of those that go.
 pub fn code(module: &[u8], links: &Links, reached: &[bool]) -> Result<Module> {
     let mut stays = reached.to_vec();
+    stays
+        .iter_mut()
+        .take(ONE_BYTE)
+        .for_each(|stays| *stays = true);
     let exported = links.exports.iter().map(|(_, function)| function);
     for function in exported.chain(&links.constructors) {
         stays[*function as usize] = true;
@@ -163,7 +172,7 @@ mod tests {
         let wanted = wat::parse_str(
             r#"(module (memory (export "memory") 1) (table 5 funcref)
                  (elem (i32.const 2) func $called) (elem (i32.const 4) func $also)
-                 (func $called) (func $constructors) (func $also)
+                 (func $unused unreachable) (func $called) (func $gone unreachable) (func $constructors) (func $also)
                  (func (export "infer") (call $constructors) (call $called))
                  (func (export "load") unreachable))"#,
         );
