@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use modelet_builder::{Built, Options, Stage};
+use modelet_builder::{Builder, Built, Options, Stage};
 use modelet_policy::names::ModelName;
 use modelet_protocol::{GoldenCase, TensorSpec};
 
@@ -47,7 +47,9 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let onnx = inspect::read(&arguments.model)?;
     let options = options(arguments)?;
     let mut progress = Progress::start();
-    let built = modelet_builder::build(&onnx, &options, &mut |stage| progress.show(stage));
+    progress.show(Stage::Compile);
+    let built = Builder::new(arguments.cache.directory())
+        .and_then(|builder| builder.build(&onnx, &options, &mut |stage| progress.show(stage)));
     progress.finish();
     let built = built.with_context(|| format!("{} was not built", arguments.model.display()))?;
     output::write(&arguments.output, &built.component)?;
@@ -72,7 +74,6 @@ fn options(arguments: &Arguments) -> Result<Options> {
         labels,
         inputs: arguments.inputs.clone(),
         examples: examples(arguments.golden.as_deref())?,
-        cache: arguments.cache.directory(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use modelet_builder::Options;
+use modelet_builder::{Builder, Options};
 use modelet_compiler::{Compiler, Config};
 use modelet_engine::{Datatype, Tensor};
 use modelet_protocol::GoldenCase;
@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct Host {
     compiler: Compiler,
-    cache: PathBuf,
+    builder: Builder,
 }
 
 impl Host {
@@ -27,7 +27,7 @@ impl Host {
         };
         Host {
             compiler: Compiler::new(&config).unwrap(),
-            cache,
+            builder: Builder::new(Some(cache)).unwrap(),
         }
     }
 
@@ -41,10 +41,11 @@ impl Host {
         };
         let options = Options {
             examples: vec![example],
-            cache: Some(self.cache.clone()),
             ..Options::default()
         };
-        let built = modelet_builder::build(onnx, &options, &mut |_| ())
+        let built = self
+            .builder
+            .build(onnx, &options, &mut |_| ())
             .map_err(|error| format!("{error:#}"))?;
         let limits = Limits {
             memory_bytes: 1 << 30,

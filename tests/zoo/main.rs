@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use entries::Entry;
-use modelet_builder::Options;
+use modelet_builder::{Builder, Options};
 use modelet_compiler::{Compiler, Config};
 use modelet_protocol::golden;
 use modelet_runtime::Limits;
@@ -74,6 +74,7 @@ fn run_all(folder: &Path) -> Vec<Outcome> {
         ..Config::default()
     };
     let host = Compiler::new(&config).unwrap();
+    let builder = Builder::new(Some(cache)).unwrap();
     let entries = entries::read(folder);
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(entries.iter().map(|_| None).collect());
     let next = AtomicUsize::new(0);
@@ -86,8 +87,8 @@ fn run_all(folder: &Path) -> Vec<Outcome> {
             let runs = entry.outside.is_none();
             let outcome = Outcome {
                 entry: entry.clone(),
-                verdict: runs.then(|| run(folder, &host, &cache, entry)),
-                refusal: (!runs).then(|| refusal(folder, &cache, entry)).flatten(),
+                verdict: runs.then(|| run(folder, &host, &builder, entry)),
+                refusal: (!runs).then(|| refusal(folder, &builder, entry)).flatten(),
             };
             outcomes.lock().unwrap()[position] = Some(outcome);
         }
@@ -105,30 +106,29 @@ fn run_all(folder: &Path) -> Vec<Outcome> {
 }
 
 /// Nothing where the converter made no model, or where the model can be built.
-fn refusal(folder: &Path, cache: &Path, entry: &Entry) -> Option<String> {
+fn refusal(folder: &Path, builder: &Builder, entry: &Entry) -> Option<String> {
     let onnx = fs::read(folder.join(&entry.slug).join("model.onnx")).ok()?;
-    build(&onnx, cache, entry).err()
+    build(&onnx, builder, entry).err()
 }
 
-fn build(onnx: &[u8], cache: &Path, entry: &Entry) -> Result<Vec<u8>, String> {
+fn build(onnx: &[u8], builder: &Builder, entry: &Entry) -> Result<Vec<u8>, String> {
     let options = Options {
         name: entry.slug.clone(),
-        cache: Some(cache.to_owned()),
         ..Options::default()
     };
-    match modelet_builder::build(onnx, &options, &mut |_| ()) {
+    match builder.build(onnx, &options, &mut |_| ()) {
         Ok(built) => Ok(built.component),
         Err(error) => Err(format!("{error:#}")),
     }
 }
 
 /// Builds the model, loads what was built, and gives it every request.
-fn run(folder: &Path, host: &Compiler, cache: &Path, entry: &Entry) -> Verdict {
+fn run(folder: &Path, host: &Compiler, builder: &Builder, entry: &Entry) -> Verdict {
     let folder = folder.join(&entry.slug);
     let onnx = fs::read(folder.join("model.onnx")).unwrap();
     let cases = golden::parse(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
     assert!(!cases.is_empty(), "{} is asked nothing", entry.slug);
-    let component = build(&onnx, cache, entry)?;
+    let component = build(&onnx, builder, entry)?;
     let limits = Limits {
         memory_bytes: 1 << 30,
         reuse: false,

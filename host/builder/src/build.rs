@@ -14,7 +14,10 @@ use modelet_prune::{Links, prune};
 use crate::check::check;
 use crate::seal::{code, seal};
 use crate::snapshot::snapshot;
-use crate::template::{ENGINE, LINKS, LOADING, Template};
+use crate::template::{ENGINE, LINKS, LOADING, Loaded, Template};
+
+/// As many may be built at one time; each has one instance.
+const MAX_BUILDS: u32 = 16;
 
 /// What the caller decides about a modelet.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +30,6 @@ pub struct Options {
     /// Requests with known answers, checked before the result is returned. Without any, the model
     /// is run once on zeros.
     pub examples: Vec<GoldenCase>,
-    /// Where compiled code is kept, so that the next build is quick. `None` keeps none.
-    pub cache: Option<PathBuf>,
 }
 
 /// A finished modelet.
@@ -36,7 +37,7 @@ pub struct Options {
 pub struct Built {
     pub component: Vec<u8>,
     pub facts: Facts,
-    /// How long each stage took, in order.
+    /// How long each stage took, in order; the first was the builder's own.
     pub stages: Vec<(Stage, Duration)>,
 }
 
@@ -81,22 +82,72 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Builds a modelet. `progress` is told each stage as it begins.
-///
-/// The same file, options and tool version give the same bytes. The error says what in the file
-/// cannot be used; nothing is returned that has not answered an inference.
-pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) -> Result<Built> {
-    let mut clock = Clock::new(progress);
-    let host = Compiler::new(&Config {
-        cache: options.cache.clone(),
-        max_instances: 1,
-        ..Config::default()
-    })?;
-    let template = clock.time(Stage::Compile, || Template::compile(&host))?;
-    let mut loaded = clock
-        .time(Stage::Load, || template.load(onnx, &options.inputs))
-        .context("the model cannot be used")?;
-    let metadata = Metadata {
+/// The engine, ready to become modelets.
+pub struct Builder {
+    host: Compiler,
+    template: Template,
+    links: Links,
+    compiling: Duration,
+}
+
+impl Builder {
+    /// Compiles the engine, or takes its code from `cache`, where compiled code is kept so that the next builder is
+    /// ready at once.
+    pub fn new(cache: Option<PathBuf>) -> Result<Builder> {
+        let start = Instant::now();
+        let host = Compiler::new(&Config {
+            cache,
+            max_instances: MAX_BUILDS,
+            ..Config::default()
+        })?;
+        Ok(Builder {
+            template: Template::compile(&host)?,
+            links: Links::from_bytes(LINKS)?,
+            host,
+            compiling: start.elapsed(),
+        })
+    }
+
+    /// Builds a modelet. `progress` is told each stage as it begins.
+    ///
+    /// The same file, options and tool version give the same bytes. The error says what in the file
+    /// cannot be used; nothing is returned that has not answered an inference.
+    pub fn build(
+        &self,
+        onnx: &[u8],
+        options: &Options,
+        progress: &mut dyn FnMut(Stage),
+    ) -> Result<Built> {
+        let mut clock = Clock {
+            progress,
+            stages: vec![(Stage::Compile, self.compiling)],
+        };
+        let mut loaded = clock
+            .time(Stage::Load, || self.template.load(onnx, &options.inputs))
+            .context("the model cannot be used")?;
+        let metadata = metadata(onnx, options, &loaded);
+        let mut memory = clock.time(Stage::Snapshot, || Ok(loaded.memory()?.to_vec()))?;
+        // The instance holds as much memory as loading took; the check makes another.
+        drop(loaded);
+        let code = clock.time(Stage::Prune, || {
+            let is_called = |export: &str| !export.contains(LOADING);
+            prune(code(ENGINE)?, &mut memory, &self.links, is_called)
+        })?;
+        let component = clock.time(Stage::Seal, || {
+            Ok(embed(&seal(ENGINE, &snapshot(&memory)?, &code)?, &metadata))
+        })?;
+        let facts = inspect(&component).context("the built component is not a modelet")?;
+        clock.time(Stage::Check, || check(&self.host, &component, options))?;
+        Ok(Built {
+            component,
+            facts,
+            stages: clock.stages,
+        })
+    }
+}
+
+fn metadata(onnx: &[u8], options: &Options, loaded: &Loaded) -> Metadata {
+    Metadata {
         name: options.name.clone(),
         version: options.version.clone(),
         labels: options.labels.clone(),
@@ -105,29 +156,7 @@ pub fn build(onnx: &[u8], options: &Options, progress: &mut dyn FnMut(Stage)) ->
         engine: loaded.engine.clone(),
         tool: concat!("modelet ", env!("CARGO_PKG_VERSION")).to_owned(),
         panic_message_address: loaded.panic_message_address,
-    };
-    let mut memory = clock.time(Stage::Snapshot, || Ok(loaded.memory()?.to_vec()))?;
-    // The instance holds as much memory as loading took; the check makes another.
-    drop(loaded);
-    let code = clock.time(Stage::Prune, || {
-        let is_called = |export: &str| !export.contains(LOADING);
-        prune(
-            code(ENGINE)?,
-            &mut memory,
-            &Links::from_bytes(LINKS)?,
-            is_called,
-        )
-    })?;
-    let component = clock.time(Stage::Seal, || {
-        Ok(embed(&seal(ENGINE, &snapshot(&memory)?, &code)?, &metadata))
-    })?;
-    let facts = inspect(&component).context("the built component is not a modelet")?;
-    clock.time(Stage::Check, || check(&host, &component, options))?;
-    Ok(Built {
-        component,
-        facts,
-        stages: clock.stages,
-    })
+    }
 }
 
 /// Tells the stages and times them.
@@ -136,14 +165,7 @@ struct Clock<'a> {
     stages: Vec<(Stage, Duration)>,
 }
 
-impl<'a> Clock<'a> {
-    fn new(progress: &'a mut dyn FnMut(Stage)) -> Clock<'a> {
-        Clock {
-            progress,
-            stages: Vec::new(),
-        }
-    }
-
+impl Clock<'_> {
     fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T>) -> Result<T> {
         (self.progress)(stage);
         let start = Instant::now();

@@ -15,4 +15,4 @@ mod seal;
 mod snapshot;
 mod template;
 
-pub use build::{Built, Options, Stage, build};
+pub use build::{Builder, Built, Options, Stage};

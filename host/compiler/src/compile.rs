@@ -150,7 +150,9 @@ impl Shared {
             return self.compiled(part.wasm, &hash.to_hex()).map(Arc::new);
         }
         known(&self.modules, part.wasm, |hash| {
-            self.compiled(part.wasm, &hash.to_hex())
+            let module = self.compiled(part.wasm, &hash.to_hex());
+            self.functions.store();
+            module
         })
     }
 
@@ -159,9 +161,7 @@ impl Shared {
         if let Some(module) = self.cached(&name) {
             return Ok(module);
         }
-        let module = Module::new(self.engine.wasmtime(), wasm);
-        self.functions.store();
-        let module = module?;
+        let module = Module::new(self.engine.wasmtime(), wasm)?;
         self.cache.write(&name, &module.serialize()?);
         // Of what is mapped, memory holds only what is used, and all processes hold it once.
         Ok(self.cached(&name).unwrap_or(module))

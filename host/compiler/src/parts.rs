@@ -1,7 +1,7 @@
 //! A component taken apart: its core modules, and the frame that holds them together.
 //!
-//! Modelets of one engine have the same code module and the same frame, byte for byte, and differ in
-//! the module that holds their memory. Apart, what is the same is compiled and kept once.
+//! Modelets of one engine have the same frame, byte for byte, and those of one kind the same code module. They differ
+//! in the module that holds their memory. Apart, what is the same is compiled and kept once.
 
 use std::ops::Range;
 

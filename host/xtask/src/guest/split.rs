@@ -1,7 +1,7 @@
 //! Parts the engine's code from its memory.
 //!
-//! A modelet is this component with another memory. The code is the same bytes in each of them, so
-//! a host compiles it once for all.
+//! A modelet is this component with another memory, and without code that it does not need. Modelets of one
+//! kind have the same code, byte for byte, so that a host compiles it once.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent, RoundtripReencoder};

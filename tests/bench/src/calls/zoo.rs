@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use modelet_builder::Options;
+use modelet_builder::{Builder, Options};
 use modelet_compiler::{Compiler, Config};
 use modelet_protocol::golden;
 use modelet_runtime::Limits;
@@ -32,6 +32,7 @@ struct Measured {
 
 pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     let peers = peers(bench)?;
+    let builder = Builder::new(Some(bench.cache()))?;
     let compiler = Compiler::new(&Config {
         cache: Some(bench.cache()),
         max_instances: 4,
@@ -39,7 +40,7 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     })?;
     let measured: Vec<Measured> = peers
         .iter()
-        .map(|(slug, seconds)| one(&compiler, bench, slug, Duration::from_secs_f64(*seconds)))
+        .map(|(slug, seconds)| one(&compiler, &builder, slug, Duration::from_secs_f64(*seconds)))
         .collect::<Result<_>>()?;
     let count = measured.len();
     for (kind, promise, of) in [
@@ -104,7 +105,7 @@ fn peers(bench: &Bench) -> Result<BTreeMap<String, f64>> {
     serde_json::from_slice(&output.stdout).context("the peer says something else")
 }
 
-fn one(compiler: &Compiler, bench: &Bench, slug: &str, peer: Duration) -> Result<Measured> {
+fn one(compiler: &Compiler, builder: &Builder, slug: &str, peer: Duration) -> Result<Measured> {
     let folder = Path::new(ZOO).join(slug);
     let onnx = fs::read(folder.join("model.onnx"))?;
     let golden = fs::read(folder.join("golden.json"))?;
@@ -112,10 +113,9 @@ fn one(compiler: &Compiler, bench: &Bench, slug: &str, peer: Duration) -> Result
     let row = &cases.first().context("no case")?.inputs;
     let options = Options {
         name: slug.to_owned(),
-        cache: Some(bench.cache()),
         ..Options::default()
     };
-    let built = modelet_builder::build(&onnx, &options, &mut |_| ())?;
+    let built = builder.build(&onnx, &options, &mut |_| ())?;
     let median = |reuse| -> Result<Duration> {
         let limits = Limits {
             memory_bytes: 1 << 30,
