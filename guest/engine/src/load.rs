@@ -3,8 +3,10 @@
 mod declare;
 mod explain;
 mod functions;
+mod gelu;
 mod items;
 mod maps;
+mod one_hot;
 mod whole;
 
 use std::hint::black_box;
@@ -149,7 +151,7 @@ fn try_load(
     let outputs = outputs(&model, declared)?;
     let signature = Signature { inputs, outputs };
     let batch = items::batch(&model)?;
-    let model = match &batch {
+    let mut model = match &batch {
         None => model,
         Some(name) => {
             drop(model);
@@ -158,6 +160,8 @@ fn try_load(
             model.into_typed()?.into_decluttered()?
         }
     };
+    gelu::fuse(&mut model)?;
+    one_hot::pick(&mut model)?;
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
     let model = model.into_optimized()?;

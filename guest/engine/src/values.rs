@@ -64,7 +64,7 @@ pub fn name(datatype: Datatype) -> &'static str {
 
 /// Reads little-endian row-major `data` as a tract tensor.
 pub fn tensor(datatype: Datatype, shape: &[u64], data: &[u8]) -> Result<Tensor, String> {
-    let shape: Vec<usize> = shape
+    let shape: TVec<usize> = shape
         .iter()
         .map(|&size| usize::try_from(size).map_err(|_| format!("shape {shape:?} is too large")))
         .collect::<Result<_, _>>()?;
@@ -85,10 +85,10 @@ pub fn tensor(datatype: Datatype, shape: &[u64], data: &[u8]) -> Result<Tensor, 
     if datatype == Datatype::Bool && data.iter().any(|&byte| byte > 1) {
         return Err("a boolean is the byte 0 or 1".to_owned());
     }
-    let mut tensor = Tensor::zero_dt(datum_type, &shape).map_err(|error| error.to_string())?;
-    // wasm32 is little-endian, as is every host that runs this code natively.
-    tensor.as_bytes_mut().copy_from_slice(data);
-    Ok(tensor)
+    // SAFETY: all bytes make numbers, and those of booleans were looked at. wasm32 is little-endian, as
+    // is every host that runs this code natively.
+    let tensor = unsafe { Tensor::from_raw_dt(datum_type, &shape, data) };
+    tensor.map_err(|error| error.to_string())
 }
 
 fn strings(shape: &[usize], count: usize, mut data: &[u8]) -> Result<Tensor, String> {

@@ -10,7 +10,7 @@ use tract_linalg::Scaler;
 use tract_linalg::isa::Arch;
 use tract_linalg::mmm::{DynKernel, FusedKerSpec, OutputStoreKer};
 use tract_linalg::mmm_routines::MmmRoutine;
-use tract_linalg::pack::Packing as _;
+use tract_linalg::pack::{PackedFormat, Packing as _};
 
 pub const NAME: &str = "modelet_f32_8x8";
 
@@ -22,13 +22,21 @@ const ALIGNMENT: usize = 16;
 inventory::submit! {
     MmmRoutine {
         make: || {
-            let a = f32::packing(ROWS).align(ALIGNMENT);
             let b = f32::packing(COLS).align(ALIGNMENT);
-            let mut kernel = DynKernel::<ROWS, COLS, f32>::new(NAME, gemm, a, b);
+            let mut kernel = DynKernel::<ROWS, COLS, f32>::new(NAME, gemm, packing_of_a(), b);
             kernel.arch = Some(Arch::Wasm32Simd128);
+            kernel.boost = || BOOST;
             kernel.mmm()
         },
     }
+}
+
+/// Where a request says how many columns there are, tract looks among the kernels of the highest for
+/// one of many columns and one of a single column that are packed alike.
+pub const BOOST: isize = 1;
+
+pub fn packing_of_a() -> PackedFormat {
+    f32::packing(ROWS).align(ALIGNMENT)
 }
 
 /// Rows of the tile, each in two halves.

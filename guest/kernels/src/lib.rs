@@ -30,14 +30,15 @@ pub use depthwise::{
 #[cfg(target_arch = "wasm32")]
 pub use gemm::{NAME as GEMM, gemm};
 #[cfg(target_arch = "wasm32")]
-pub use gemv::{NAME as GEMV, gemv};
+pub use gemv::{NAME as GEMV, NARROW_NAME as NARROW_GEMV, gemv};
 
 /// Must be called from somewhere: what nothing refers to is not linked, its registration neither.
 pub fn link() {
     #[cfg(target_arch = "wasm32")]
     std::hint::black_box((
         gemm as *const (),
-        gemv as *const (),
+        gemv::<8> as *const (),
+        gemv::<2> as *const (),
         depthwise as *const (),
         depthwise_by_channel as *const (),
     ));

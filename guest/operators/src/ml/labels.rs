@@ -38,17 +38,19 @@ impl Labels {
     }
 
     /// The labels at `positions`, each of which is below `len`, as a tensor of rank 1.
-    pub fn at(&self, positions: &[usize]) -> Tensor {
+    pub fn at(&self, positions: &[usize]) -> TractResult<Tensor> {
         match self {
-            Labels::Ints(labels) => tensor1(&pick(labels, positions)),
-            Labels::Strings(labels) => tensor1(&pick(labels, positions)),
+            Labels::Ints(labels) => {
+                let mut tensor = Tensor::zero::<i64>(&[positions.len()])?;
+                let mut plain = tensor.try_as_plain_ram_mut()?;
+                let picked = plain.as_slice_mut::<i64>()?.iter_mut().zip(positions);
+                picked.for_each(|(label, &position)| *label = labels[position]);
+                Ok(tensor)
+            }
+            Labels::Strings(labels) => {
+                let picked = positions.iter().map(|&position| labels[position].clone());
+                Ok(tensor1(&picked.collect::<Vec<_>>()))
+            }
         }
     }
-}
-
-fn pick<T: Clone>(labels: &[T], positions: &[usize]) -> Vec<T> {
-    positions
-        .iter()
-        .map(|&position| labels[position].clone())
-        .collect()
 }

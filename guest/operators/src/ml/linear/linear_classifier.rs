@@ -9,6 +9,7 @@ use tract_onnx::tract_hir::tract_core::ops::math::add;
 
 use crate::attributes;
 use crate::ml::labels::Labels;
+use crate::ml::linear::normalizer::{Norm, Normalizer};
 use crate::ml::post_transform::PostTransform;
 
 pub fn linear_classifier(
@@ -43,6 +44,7 @@ pub fn linear_classifier(
         labels,
         binary,
         post_transform,
+        norm: None,
     };
     let coefficients = coefficients.into_arc_tensor();
     Ok((
@@ -192,6 +194,16 @@ impl TypedOp for Few {
         Ok(self.0.choice.facts(rows[0].clone()))
     }
 
+    fn fuse(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+        self.0.choice.with_norm(model, node, |choice| {
+            let classifier = self.0.clone();
+            Box::new(Few(LinearClassifier {
+                choice,
+                ..classifier
+            }))
+        })
+    }
+
     as_op!();
 }
 
@@ -202,6 +214,8 @@ struct Choice {
     /// One sum for two classes: above zero it is the second.
     binary: bool,
     post_transform: PostTransform,
+    /// What the scores are divided by in the end.
+    norm: Option<Norm>,
 }
 
 impl Choice {
@@ -218,9 +232,36 @@ impl Choice {
             .map(|(sums, scores)| self.choose(sums, scores))
             .collect();
         Ok(tvec!(
-            self.labels.at(&winners).into_tvalue(),
+            self.labels.at(&winners)?.into_tvalue(),
             output.into_tvalue()
         ))
+    }
+
+    /// The choice and the normalizer in one step, where nothing else wants the scores of `node`, which
+    /// makes it.
+    fn with_norm(
+        &self,
+        model: &TypedModel,
+        node: &TypedNode,
+        fused: impl FnOnce(Choice) -> Box<dyn TypedOp>,
+    ) -> TractResult<Option<TypedModelPatch>> {
+        let scores = OutletId::new(node.id, 1);
+        let [next] = *node.outputs[1].successors else {
+            return Ok(None);
+        };
+        let next = model.node(next.node);
+        rule_if_some!(normalizer = next.op_as::<Normalizer>());
+        rule_if!(self.norm.is_none() && !model.output_outlets()?.contains(&scores));
+        let choice = Choice {
+            norm: Some(normalizer.norm),
+            ..self.clone()
+        };
+        let mut patch = TypedModelPatch::default();
+        let inputs = patch.taps(model, &node.inputs)?;
+        let outputs = patch.wire_node(&node.name, fused(choice), &inputs)?;
+        patch.shunt_outside(model, OutletId::new(node.id, 0), outputs[0])?;
+        patch.shunt_outside(model, OutletId::new(next.id, 0), outputs[1])?;
+        Ok(Some(patch))
     }
 
     fn facts(&self, n_rows: TDim) -> TVec<TypedFact> {
@@ -233,10 +274,16 @@ impl Choice {
     fn choose(&self, sums: &[f32], scores: &mut [f32]) -> usize {
         if self.binary {
             scores.copy_from_slice(&self.post_transform.apply_binary(sums[0], true));
+        } else {
+            scores.copy_from_slice(sums);
+            self.post_transform.apply(scores);
+        }
+        if let Some(norm) = self.norm {
+            norm.divide(scores);
+        }
+        if self.binary {
             return usize::from(sums[0] > 0.0);
         }
-        scores.copy_from_slice(sums);
-        self.post_transform.apply(scores);
         // The first of equal sums.
         (1..sums.len()).fold(0, |best, class| {
             if sums[class] > sums[best] {
@@ -271,6 +318,10 @@ impl EvalOp for Choice {
 impl TypedOp for Choice {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         Ok(self.facts(inputs[0].shape[0].clone()))
+    }
+
+    fn fuse(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+        self.with_norm(model, node, |choice| Box::new(choice))
     }
 
     as_op!();
@@ -347,6 +398,56 @@ mod tests {
         );
         let scores = tensor2(&[[0.32f32, 0.06, 0.9], [0.26, 0.02, 0.88], [-0.4, -1.5, -1.5]]);
         check(node, tensor2(&ROWS), &[tensor1(&[9i64, 9, 5]), scores]);
+    }
+
+    /// Classifiers of few and of many coefficients, whose scores are normalized.
+    #[test]
+    fn normalizes_in_one_step_where_nothing_else_wants_the_scores() {
+        for (n_features, scores_too) in [(2, false), (FEW, false), (2, true), (FEW, true)] {
+            let mut coefficients = vec![0f32; 2 * n_features];
+            (coefficients[0], coefficients[n_features]) = (1.0, 3.0);
+            let classifier = LinearClassifier {
+                coefficients: Tensor::from_shape(&[2, n_features], &coefficients)
+                    .unwrap()
+                    .into_arc_tensor(),
+                intercepts: None,
+                choice: Choice {
+                    labels: Labels::Ints(vec![5, 7]),
+                    binary: false,
+                    post_transform: PostTransform::None,
+                    norm: None,
+                },
+            };
+            let mut model = TypedModel::default();
+            let n = model.symbols.sym("N").to_dim();
+            let rows = f32::fact([n, n_features.to_dim()]);
+            let rows = model.add_source("rows", rows).unwrap();
+            let mut outputs = classifier.wire("classes", &mut model, &[rows]).unwrap();
+            let normalizer = Normalizer { norm: Norm::L1 };
+            outputs.extend(
+                model
+                    .wire_node("normal", normalizer, &outputs[1..])
+                    .unwrap(),
+            );
+            if !scores_too {
+                outputs.remove(1);
+            }
+            model.select_output_outlets(&outputs).unwrap();
+            let model = model.into_optimized().unwrap();
+            let n_normalizers = model
+                .nodes()
+                .iter()
+                .filter(|node| node.op_is::<Normalizer>());
+            assert_eq!(n_normalizers.count(), usize::from(scores_too));
+            let mut rows = vec![0f32; 2 * n_features];
+            (rows[0], rows[n_features]) = (1.0, -2.0);
+            let rows = Tensor::from_shape(&[2, n_features], &rows).unwrap();
+            let plan = model.into_runnable().unwrap();
+            let answers = plan.run(tvec!(rows.into_tvalue())).unwrap();
+            assert_eq!(*answers[0], tensor1(&[7i64, 5]));
+            let normal = tensor2(&[[0.25f32, 0.75], [-0.25, -0.75]]);
+            assert_eq!(*answers[answers.len() - 1], normal);
+        }
     }
 
     #[test]

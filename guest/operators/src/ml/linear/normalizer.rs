@@ -20,12 +20,12 @@ pub fn normalizer(
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Normalizer {
-    norm: Norm,
+pub struct Normalizer {
+    pub norm: Norm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Norm {
+pub enum Norm {
     /// The largest value, with its sign: not the largest magnitude.
     Max,
     L1,
@@ -38,6 +38,14 @@ impl Norm {
             Norm::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
             Norm::L1 => row.iter().map(|value| value.abs()).sum(),
             Norm::L2 => row.iter().map(|value| value * value).sum::<f32>().sqrt(),
+        }
+    }
+
+    /// A row of norm zero stays as it is.
+    pub fn divide(self, row: &mut [f32]) {
+        let norm = self.of(row);
+        if norm != 0.0 {
+            row.iter_mut().for_each(|value| *value /= norm);
         }
     }
 }
@@ -59,10 +67,7 @@ impl EvalOp for Normalizer {
         if n_columns > 0 {
             let mut plain = table.try_as_plain_ram_mut()?;
             for row in plain.as_slice_mut::<f32>()?.chunks_exact_mut(n_columns) {
-                let norm = self.norm.of(row);
-                if norm != 0.0 {
-                    row.iter_mut().for_each(|value| *value /= norm);
-                }
+                self.norm.divide(row);
             }
         }
         Ok(tvec!(table.into_tvalue()))

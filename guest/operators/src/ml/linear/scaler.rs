@@ -1,10 +1,10 @@
 //! `Scaler`: each feature less its offset, times its scale.
 
+use std::ops::{Mul, Sub};
+
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::tract_core::ops::cast::cast;
-use tract_onnx::tract_hir::tract_core::ops::math::{mul, sub};
 
 pub fn scaler(
     _ctx: &ParsingContext,
@@ -22,33 +22,80 @@ pub fn scaler(
             scale.len()
         )
     })?;
-    Ok((
-        expand(Scaler {
-            offset: rctensor1(&offset),
-            scale: rctensor1(&scale),
-        }),
-        vec![],
-    ))
+    let n_features = offset.len().max(scale.len());
+    let pairs = offset.into_iter().cycle().zip(scale.into_iter().cycle());
+    let features = pairs.take(n_features).collect();
+    Ok((expand(Scaler { features }), vec![]))
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Scaler {
-    /// One value, or one for each feature.
-    offset: Arc<Tensor>,
-    scale: Arc<Tensor>,
+    /// Offset and scale of each feature, or of all.
+    features: Vec<(f32, f32)>,
 }
+
+impl Eq for Scaler {}
 
 impl Scaler {
-    /// Wires a constant that lines up with the last axis of the operand.
-    fn constant(
-        model: &mut TypedModel,
-        name: String,
-        values: &Tensor,
-        operand: &TypedFact,
-    ) -> TractResult<OutletId> {
-        let values = values.cast_to_dt(operand.datum_type)?.into_owned();
-        model.add_const(name, values.broadcast_into_rank(operand.rank())?)
+    fn scaled<T>(&self, mut table: Tensor) -> TractResult<Tensor>
+    where
+        T: Datum + Copy + From<f32> + Sub<Output = T> + Mul<Output = T>,
+    {
+        let scaled = |value, (offset, scale)| (value - T::from(offset)) * T::from(scale);
+        let mut plain = table.try_as_plain_ram_mut()?;
+        let values = plain.as_slice_mut::<T>()?;
+        if let [of_all] = self.features[..] {
+            values
+                .iter_mut()
+                .for_each(|value| *value = scaled(*value, of_all));
+            return Ok(table);
+        }
+        let n_features = self.features.len();
+        ensure!(
+            values.len().is_multiple_of(n_features),
+            "{n_features} features are wanted in each row"
+        );
+        for row in values.chunks_exact_mut(n_features) {
+            for (value, feature) in row.iter_mut().zip(&self.features) {
+                *value = scaled(*value, *feature);
+            }
+        }
+        Ok(table)
     }
+}
+
+impl Op for Scaler {
+    fn name(&self) -> StaticName {
+        "Scaler".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Scaler {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let table = args_1!(inputs);
+        // Doubles keep their precision until the end.
+        let scaled = if table.datum_type() == f64::datum_type() {
+            let scaled = self.scaled::<f64>(table.into_tensor())?;
+            scaled.cast_to::<f32>()?.into_owned()
+        } else if table.datum_type() == f32::datum_type() {
+            self.scaled::<f32>(table.into_tensor())?
+        } else {
+            self.scaled::<f32>(table.cast_to::<f32>()?.into_owned())?
+        };
+        Ok(tvec!(scaled.into_tvalue()))
+    }
+}
+
+impl TypedOp for Scaler {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(inputs[0].shape.iter())))
+    }
+
+    as_op!();
 }
 
 impl Expansion for Scaler {
@@ -66,7 +113,7 @@ impl Expansion for Scaler {
         check_output_arity(outputs, 1)?;
         solver.equals(&outputs[0].datum_type, f32::datum_type())?;
         solver.equals(&outputs[0].shape, &inputs[0].shape)?;
-        let n_features = self.offset.len().max(self.scale.len());
+        let n_features = self.features.len();
         solver.given(&inputs[0].rank, move |solver, rank| {
             ensure!(rank > 0, "a scaler wants features, got a single value");
             match n_features {
@@ -82,17 +129,7 @@ impl Expansion for Scaler {
         model: &mut TypedModel,
         inputs: &[OutletId],
     ) -> TractResult<TVec<OutletId>> {
-        let mut wire = inputs[0];
-        // Doubles keep their precision until the end.
-        if model.outlet_fact(wire)?.datum_type != f64::datum_type() {
-            wire = model.wire_node(format!("{prefix}.float"), cast(f32::datum_type()), &[wire])?[0];
-        }
-        let fact = model.outlet_fact(wire)?.clone();
-        let offset = Self::constant(model, format!("{prefix}.offset"), &self.offset, &fact)?;
-        let scale = Self::constant(model, format!("{prefix}.scale"), &self.scale, &fact)?;
-        wire = model.wire_node(format!("{prefix}.shifted"), sub(), &[wire, offset])?[0];
-        wire = model.wire_node(format!("{prefix}.scaled"), mul(), &[wire, scale])?[0];
-        model.wire_node(prefix, cast(f32::datum_type()), &[wire])
+        model.wire_node(prefix, self.clone(), inputs)
     }
 }
 

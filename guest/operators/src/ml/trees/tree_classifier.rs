@@ -172,7 +172,7 @@ impl<W: Number> TreeClassifier<W> {
             })
             .collect();
         Ok(tvec!(
-            self.labels.at(&winners).into_tvalue(),
+            self.labels.at(&winners)?.into_tvalue(),
             output.into_tvalue()
         ))
     }

@@ -254,7 +254,7 @@ impl EvalOp for SvmClassifier {
         let classify = |(row, scores): (&&[f32], &mut [f32])| self.classify(row, scores);
         let winners: Vec<usize> = rows.iter().zip(scores).map(classify).collect();
         Ok(tvec!(
-            self.labels.at(&winners).into_tvalue(),
+            self.labels.at(&winners)?.into_tvalue(),
             output.into_tvalue()
         ))
     }
