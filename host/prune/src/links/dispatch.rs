@@ -5,35 +5,17 @@
 //! calls, the place is known. LLVM keeps pointers to vtables as they are wherever it hands them on, in
 //! memory, to functions and from them; inside of a function it may add to one, and then the place is not
 //! known.
+//!
+//! A forward data-flow analysis over the function's blocks: what each local may hold, joined where ways meet,
+//! until nothing changes.
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use wasmparser::{FuncType, FunctionBody, Operator};
 
 /// The place in a vtable, in bytes, and the type that is called. Without a place it may be any.
 pub type Dispatch = (Option<u32>, u32);
-
-/// Where the value on top of the stack comes from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Origin {
-    Local(u32),
-    /// Loaded from this far behind a pointer.
-    Load {
-        offset: u64,
-        base: Base,
-    },
-    /// Handed over as it is.
-    Value,
-    Unknown,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Base {
-    Local(u32),
-    Whole,
-    Unknown,
-}
 
 /// All indirect calls of a function of type `ty`; `functions` has the types of all functions.
 pub fn dispatches(
@@ -42,115 +24,244 @@ pub fn dispatches(
     types: &[FuncType],
     functions: &[u32],
 ) -> Result<BTreeSet<Dispatch>> {
-    let mut seen = Seen::default();
-    let mut top = Origin::Unknown;
-    let mut operators = body.get_operators_reader()?;
-    while !operators.eof() {
-        let operator = operators.read()?;
-        let leaves = |ty: u32| match types[ty as usize].results().len() {
-            1 => Origin::Value,
-            _ => Origin::Unknown,
+    let operators = body.get_operators_reader()?.into_iter();
+    let operators: Vec<_> = operators.collect::<Result<_, _>>()?;
+    let is_call = |operator: &Operator<'_>| matches!(operator, Operator::CallIndirect { .. });
+    if !operators.iter().any(is_call) {
+        return Ok(BTreeSet::new());
+    }
+    let mut locals = vec![Value::ANY; types[ty as usize].params().len()];
+    for group in body.get_locals_reader()? {
+        let (count, _) = group?;
+        locals.extend(vec![Value::ZERO; count as usize]);
+    }
+    let mut flow = Flow {
+        types,
+        functions,
+        heads: vec![None; operators.len()],
+        found: BTreeSet::new(),
+    };
+    while flow.pass(&operators, locals.clone())? {}
+    Ok(flow.found)
+}
+
+/// What a local, or the top of the stack, may hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Value {
+    /// Nothing was added to it since this function got it.
+    is_whole: bool,
+    /// Where it was loaded from, behind a whole pointer: a bit for each word.
+    places: Places,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Places {
+    Words(u64),
+    Anywhere,
+}
+
+impl Value {
+    const ZERO: Value = Value {
+        is_whole: true,
+        places: Places::Words(0),
+    };
+
+    /// As it was handed over.
+    const ANY: Value = Value {
+        is_whole: true,
+        places: Places::Anywhere,
+    };
+
+    const COMPUTED: Value = Value {
+        is_whole: false,
+        places: Places::Anywhere,
+    };
+
+    fn loaded(pointer: Value, offset: u64) -> Value {
+        let is_word = pointer.is_whole && offset.is_multiple_of(4) && offset / 4 < 64;
+        Value {
+            places: match is_word {
+                true => Places::Words(1 << (offset / 4)),
+                false => Places::Anywhere,
+            },
+            ..Value::ANY
+        }
+    }
+
+    fn or(self, other: Value) -> Value {
+        Value {
+            is_whole: self.is_whole && other.is_whole,
+            places: match (self.places, other.places) {
+                (Places::Words(one), Places::Words(other)) => Places::Words(one | other),
+                _ => Places::Anywhere,
+            },
+        }
+    }
+}
+
+/// What the locals may hold; nothing where no way leads.
+type State = Option<Vec<Value>>;
+
+/// Adds what comes in on another way, and says whether that changes anything.
+fn join(state: &mut State, other: &State) -> bool {
+    let Some(other) = other else { return false };
+    let Some(state) = state else {
+        *state = Some(other.clone());
+        return true;
+    };
+    let mut changed = false;
+    for (value, other) in state.iter_mut().zip(other) {
+        let joined = value.or(*other);
+        changed |= joined != *value;
+        *value = joined;
+    }
+    changed
+}
+
+/// A block that is open.
+struct Block {
+    /// Where it begins again, if it is a loop.
+    head: Option<usize>,
+    /// What comes to its end.
+    end: State,
+    /// What comes to its `else`.
+    otherwise: State,
+}
+
+struct Flow<'a> {
+    types: &'a [FuncType],
+    functions: &'a [u32],
+    /// By the position of a loop: what comes to its beginning.
+    heads: Vec<State>,
+    found: BTreeSet<Dispatch>,
+}
+
+impl Flow<'_> {
+    /// Goes through the function once. Says whether a loop begins with more than it did.
+    fn pass(&mut self, operators: &[Operator<'_>], locals: Vec<Value>) -> Result<bool> {
+        let mut changed = false;
+        let mut state = Some(locals);
+        let mut top = Value::COMPUTED;
+        let mut blocks = vec![Block {
+            head: None,
+            end: None,
+            otherwise: None,
+        }];
+        for (position, operator) in operators.iter().enumerate() {
+            for target in targets(operator, blocks.len())? {
+                let block = &mut blocks[target];
+                match block.head {
+                    Some(head) => changed |= join(&mut self.heads[head], &state),
+                    None => {
+                        join(&mut block.end, &state);
+                    }
+                }
+            }
+            self.structure(position, operator, &mut blocks, &mut state)?;
+            top = self.value(operator, top, &mut state);
+        }
+        Ok(changed)
+    }
+
+    /// Opens and closes blocks, and ends ways.
+    fn structure(
+        &mut self,
+        position: usize,
+        operator: &Operator<'_>,
+        blocks: &mut Vec<Block>,
+        state: &mut State,
+    ) -> Result<()> {
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                let is_loop = matches!(operator, Operator::Loop { .. });
+                let is_if = matches!(operator, Operator::If { .. });
+                if is_loop {
+                    join(&mut self.heads[position], state);
+                    state.clone_from(&self.heads[position]);
+                }
+                blocks.push(Block {
+                    head: is_loop.then_some(position),
+                    end: None,
+                    otherwise: is_if.then(|| state.clone()).flatten(),
+                });
+            }
+            Operator::Else => {
+                let block = blocks.last_mut().context("an `else` without its block")?;
+                join(&mut block.end, state);
+                *state = block.otherwise.take();
+            }
+            Operator::End => {
+                let block = blocks.pop().context("an `end` without its block")?;
+                join(state, &block.end);
+                join(state, &block.otherwise);
+            }
+            Operator::Br { .. }
+            | Operator::BrTable { .. }
+            | Operator::Return
+            | Operator::Unreachable => *state = None,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What is on top of the stack after `operator`.
+    fn value(&mut self, operator: &Operator<'_>, top: Value, state: &mut State) -> Value {
+        let Some(locals) = state else {
+            return Value::COMPUTED;
         };
-        top = match operator {
-            Operator::LocalGet { local_index } => Origin::Local(local_index),
+        let left = |ty: u32| match self.types[ty as usize].results().len() {
+            1 => Value::ANY,
+            _ => Value::COMPUTED,
+        };
+        match *operator {
+            Operator::LocalGet { local_index } => locals[local_index as usize],
             Operator::LocalTee { local_index } => {
-                seen.sets.push((local_index, top));
-                Origin::Local(local_index)
+                locals[local_index as usize] = top;
+                top
             }
             Operator::LocalSet { local_index } => {
-                seen.sets.push((local_index, top));
-                Origin::Unknown
+                locals[local_index as usize] = top;
+                Value::COMPUTED
             }
-            Operator::I32Load { memarg } => Origin::Load {
-                offset: memarg.offset,
-                base: base(top),
-            },
-            Operator::I32Const { .. } => Origin::Value,
-            Operator::Call { function_index } => leaves(functions[function_index as usize]),
+            Operator::I32Load { memarg } => Value::loaded(top, memarg.offset),
+            Operator::I32Const { .. } => Value::ANY,
+            Operator::Call { function_index } => left(self.functions[function_index as usize]),
             Operator::CallIndirect { type_index, .. } => {
-                seen.calls.push((top, type_index));
-                leaves(type_index)
+                self.found.extend(found(top.places, type_index));
+                left(type_index)
             }
-            _ => Origin::Unknown,
-        };
-    }
-    let n_parameters = types[ty as usize].params().len();
-    Ok(seen.dispatches(n_parameters as u32))
-}
-
-fn base(origin: Origin) -> Base {
-    match origin {
-        Origin::Local(local) => Base::Local(local),
-        Origin::Load { .. } | Origin::Value => Base::Whole,
-        Origin::Unknown => Base::Unknown,
+            _ => Value::COMPUTED,
+        }
     }
 }
 
-#[derive(Default)]
-struct Seen {
-    sets: Vec<(u32, Origin)>,
-    calls: Vec<(Origin, u32)>,
+fn found(places: Places, ty: u32) -> Vec<Dispatch> {
+    match places {
+        Places::Anywhere => vec![(None, ty)],
+        Places::Words(words) => {
+            let words = (0..64).filter(|word| words >> word & 1 == 1);
+            words.map(|word| (Some(4 * word), ty)).collect()
+        }
+    }
 }
 
-impl Seen {
-    fn dispatches(&self, n_parameters: u32) -> BTreeSet<Dispatch> {
-        let mut dispatches = BTreeSet::new();
-        for &(origin, ty) in &self.calls {
-            match self.places(origin, n_parameters) {
-                Some(places) => {
-                    dispatches.extend(places.into_iter().map(|place| (Some(place), ty)));
-                }
-                None => {
-                    dispatches.insert((None, ty));
-                }
-            }
+/// The blocks that `operator` may go to, by their place among those that are open.
+fn targets(operator: &Operator<'_>, open: usize) -> Result<Vec<usize>> {
+    let block = |depth: u32| {
+        let outer = (open - 1).checked_sub(depth as usize);
+        outer.context("a branch to no block")
+    };
+    Ok(match operator {
+        Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
+            vec![block(*relative_depth)?]
         }
-        dispatches
-    }
-
-    /// Every place that it can have been loaded from, if all are known.
-    fn places(&self, origin: Origin, n_parameters: u32) -> Option<BTreeSet<u32>> {
-        let mut places = BTreeSet::new();
-        let mut locals = BTreeSet::new();
-        let mut open = vec![origin];
-        while let Some(origin) = open.pop() {
-            match origin {
-                Origin::Load { offset, base } if self.is_whole(base) => {
-                    places.insert(u32::try_from(offset).ok()?);
-                }
-                Origin::Local(local) if local >= n_parameters => {
-                    if locals.insert(local) {
-                        open.extend(self.set(local));
-                    }
-                }
-                _ => return None,
-            }
+        Operator::BrTable { targets } => {
+            let all = targets.targets().collect::<Result<Vec<_>, _>>()?;
+            let all = all.into_iter().chain([targets.default()]);
+            all.map(block).collect::<Result<_>>()?
         }
-        Some(places)
-    }
-
-    /// Whether nothing was added to a pointer since this function got it.
-    fn is_whole(&self, pointer: Base) -> bool {
-        let mut locals = BTreeSet::new();
-        let mut open = vec![pointer];
-        while let Some(pointer) = open.pop() {
-            match pointer {
-                Base::Whole => {}
-                Base::Unknown => return false,
-                Base::Local(local) => {
-                    if locals.insert(local) {
-                        open.extend(self.set(local).map(base));
-                    }
-                }
-            }
-        }
-        true
-    }
-
-    fn set(&self, local: u32) -> impl Iterator<Item = Origin> {
-        let of_it = self.sets.iter().filter(move |(set, _)| *set == local);
-        of_it.map(|(_, origin)| *origin)
-    }
+        _ => vec![],
+    })
 }
 
 #[cfg(test)]
@@ -198,14 +309,40 @@ mod tests {
     }
 
     #[test]
-    fn what_a_local_holds_is_all_that_it_was_ever_set_to() {
-        let two = "local.get $pointer  i32.load offset=12  local.set $other
-                   local.get $pointer  i32.load offset=24  local.set $other
-                   local.get $other  call_indirect (type 0)";
-        assert_eq!(of(two), [(Some(12), 0), (Some(24), 0)]);
-        let moved = "local.get $pointer  i32.load offset=4  local.tee $other
-                     i32.load offset=12  call_indirect (type 0)";
-        assert_eq!(of(moved), [(Some(12), 0)]);
+    fn what_a_local_held_before_is_forgotten() {
+        let reused = "local.get $number  i32.const 8  i32.add  local.set $other  local.get $pointer
+                      i32.load offset=4  local.tee $other  i32.load offset=12  call_indirect (type 0)";
+        assert_eq!(of(reused), [(Some(12), 0)]);
+    }
+
+    #[test]
+    fn ways_that_meet_bring_what_they_have() {
+        let either =
+            "local.get $number  if  local.get $pointer  i32.load offset=12  local.set $other
+                      else  local.get $pointer  i32.load offset=16  local.set $other  end
+                      local.get $other  call_indirect (type 0)";
+        assert_eq!(of(either), [(Some(12), 0), (Some(16), 0)]);
+        let around = "local.get $pointer  i32.load offset=12  local.set $other
+                      block  local.get $number  br_if 0  local.get $number  local.set $other  end
+                      local.get $other  call_indirect (type 0)";
+        assert_eq!(of(around), [(None, 0)]);
+        let left = "local.get $pointer  i32.load offset=12  local.set $other
+                    block  local.get $number  br_if 0  local.get $number  local.set $other  return  end
+                    local.get $other  call_indirect (type 0)";
+        assert_eq!(of(left), [(Some(12), 0)]);
+    }
+
+    #[test]
+    fn a_loop_begins_with_what_it_ends_with() {
+        let again = "local.get $pointer  local.set $other
+                     loop  local.get $other  i32.load offset=12  call_indirect (type 0)
+                     local.get $other  i32.const 4  i32.add  local.set $other
+                     local.get $number  br_if 0  end";
+        // The first time it is the vtable.
+        assert_eq!(of(again), [(None, 0), (Some(12), 0)]);
+        let same = "loop  local.get $pointer  i32.load offset=12  call_indirect (type 0)
+                    local.get $number  br_if 0  end";
+        assert_eq!(of(same), [(Some(12), 0)]);
     }
 
     #[test]
