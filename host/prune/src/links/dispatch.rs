@@ -45,7 +45,7 @@ pub fn dispatches(
     Ok(flow.found)
 }
 
-/// What a local, or the top of the stack, may hold.
+/// What a local, or a place on the stack, may hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Value {
     /// Nothing was added to it since this function got it.
@@ -141,7 +141,7 @@ impl Flow<'_> {
     fn pass(&mut self, operators: &[Operator<'_>], locals: Vec<Value>) -> Result<bool> {
         let mut changed = false;
         let mut state = Some(locals);
-        let mut top = Value::COMPUTED;
+        let mut stack = Vec::new();
         let mut blocks = vec![Block {
             head: None,
             end: None,
@@ -158,7 +158,7 @@ impl Flow<'_> {
                 }
             }
             self.structure(position, operator, &mut blocks, &mut state)?;
-            top = self.value(operator, top, &mut state);
+            self.value(operator, &mut stack, &mut state);
         }
         Ok(changed)
     }
@@ -204,34 +204,77 @@ impl Flow<'_> {
         Ok(())
     }
 
-    /// What is on top of the stack after `operator`.
-    fn value(&mut self, operator: &Operator<'_>, top: Value, state: &mut State) -> Value {
+    /// Follows values over `stack`, of which only as much is known as was pushed since something else happened.
+    fn value(&mut self, operator: &Operator<'_>, stack: &mut Vec<Value>, state: &mut State) {
         let Some(locals) = state else {
-            return Value::COMPUTED;
+            stack.clear();
+            return;
         };
-        let left = |ty: u32| match self.types[ty as usize].results().len() {
-            1 => Value::ANY,
-            _ => Value::COMPUTED,
-        };
-        match *operator {
+        let mut pop = || stack.pop().unwrap_or(Value::COMPUTED);
+        let pushed = match *operator {
             Operator::LocalGet { local_index } => locals[local_index as usize],
             Operator::LocalTee { local_index } => {
-                locals[local_index as usize] = top;
-                top
+                locals[local_index as usize] = pop();
+                locals[local_index as usize]
             }
             Operator::LocalSet { local_index } => {
-                locals[local_index as usize] = top;
-                Value::COMPUTED
+                locals[local_index as usize] = pop();
+                return;
             }
-            Operator::I32Load { memarg } => Value::loaded(top, memarg.offset),
             Operator::I32Const { .. } => Value::ANY,
-            Operator::Call { function_index } => left(self.functions[function_index as usize]),
-            Operator::CallIndirect { type_index, .. } => {
-                self.found.extend(found(top.places, type_index));
-                left(type_index)
+            Operator::I32Load { memarg } => Value::loaded(pop(), memarg.offset),
+            Operator::Select => {
+                pop();
+                pop().or(pop())
             }
-            _ => Value::COMPUTED,
+            Operator::Call { function_index } => {
+                return self.call(self.functions[function_index as usize], stack);
+            }
+            Operator::CallIndirect { type_index, .. } => {
+                self.found.extend(found(pop().places, type_index));
+                return self.call(type_index, stack);
+            }
+            _ => {
+                let (popped, pushed) = computed(operator);
+                stack.truncate(stack.len().saturating_sub(popped));
+                match pushed {
+                    true => Value::COMPUTED,
+                    false => return,
+                }
+            }
+        };
+        stack.push(pushed);
+    }
+
+    /// What a called function does to the stack.
+    fn call(&self, ty: u32, stack: &mut Vec<Value>) {
+        stack.clear();
+        if self.types[ty as usize].results().len() == 1 {
+            stack.push(Value::ANY);
         }
+    }
+}
+
+/// How many values `operator` takes from the stack, and whether it puts one on. What is not listed leaves nothing
+/// that is known.
+fn computed(operator: &Operator<'_>) -> (usize, bool) {
+    match operator {
+        Operator::I32Eqz => (1, true),
+        Operator::I32Add
+        | Operator::I32And
+        | Operator::I32Eq
+        | Operator::I32GeS
+        | Operator::I32GeU
+        | Operator::I32GtS
+        | Operator::I32GtU
+        | Operator::I32LeS
+        | Operator::I32LeU
+        | Operator::I32LtS
+        | Operator::I32LtU
+        | Operator::I32Ne
+        | Operator::I32Or
+        | Operator::I32Sub => (2, true),
+        _ => (usize::MAX, false),
     }
 }
 
@@ -306,6 +349,18 @@ mod tests {
         assert_eq!(of(loaded), [(Some(16), 0)]);
         let returned = "call $found  i32.load offset=20  call_indirect (type 0)";
         assert_eq!(of(returned), [(Some(20), 0)]);
+    }
+
+    #[test]
+    fn one_of_two_is_either() {
+        let vtable =
+            "i32.const 1024  local.get $pointer  local.get $number  i32.const 7  i32.eq  select
+                      i32.load offset=12  call_indirect (type 0)";
+        assert_eq!(of(vtable), [(Some(12), 0)]);
+        let shifted =
+            "i32.const 1024  local.get $pointer  i32.const 8  i32.add  local.get $number  select
+                       i32.load offset=12  call_indirect (type 0)";
+        assert_eq!(of(shifted), [(None, 0)]);
     }
 
     #[test]
