@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use wasm_encoder::{ComponentSection as _, CustomSection};
+
 /// Where the tests keep what they make.
 pub fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e");
@@ -67,6 +69,32 @@ pub fn once(onnx: &Path, name: &str) -> PathBuf {
         }
         build(onnx, &output, &options);
     }
+    output
+}
+
+/// That of `modelet(name)` with ten megabytes at its end that mean nothing, and that no transport makes smaller.
+pub fn enlarged(name: &str) -> PathBuf {
+    let small = modelet(name);
+    let output = folder().join(format!("{name}-enlarged.wasm"));
+    let lock = File::create(folder().join(format!("{name}-enlarged.lock"))).unwrap();
+    lock.lock().unwrap();
+    let mut bytes = fs::read(small).unwrap();
+    let mut state = 1u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    });
+    let padding = CustomSection {
+        name: "padding".into(),
+        data: noise.take(10 << 20).collect(),
+    };
+    padding.append_to_component(&mut bytes);
+    if fs::read(&output).is_ok_and(|written| written == bytes) {
+        return output;
+    }
+    fs::write(&output, bytes).unwrap();
     output
 }
 

@@ -51,7 +51,7 @@ fn text(path: &Path) -> &str {
 }
 
 fn iris() -> PathBuf {
-    built::modelet("iris")
+    built::enlarged("iris")
 }
 
 /// Another artifact.

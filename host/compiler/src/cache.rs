@@ -59,16 +59,20 @@ impl CodeCache {
     pub fn open_entry(&self, name: &str) -> Option<fs::File> {
         let place = self.place.as_ref()?;
         let mut file = fs::File::open(place.directory.join(name)).ok()?;
-        if is_sealed(&place.key, name, &mut file).is_ok_and(|sealed| sealed) {
-            // An entry whose time cannot be set is only removed sooner.
-            let _ = file.set_modified(SystemTime::now());
-            return Some(file);
-        }
-        tracing::warn!(
-            name,
-            "a cache entry is not what this host wrote; compiling again"
-        );
-        None
+        let is_sealed = is_sealed(&place.key, name, &mut file);
+        used(name, &file, is_sealed.is_ok_and(|sealed| sealed)).then_some(file)
+    }
+
+    /// What was written under `name`, if this host wrote it.
+    pub fn read_entry(&self, name: &str) -> Option<Vec<u8>> {
+        let place = self.place.as_ref()?;
+        let mut file = fs::File::open(place.directory.join(name)).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let tag = bytes.split_off(bytes.len().checked_sub(TAG_BYTES)?);
+        let expected = begin_tag(&place.key, name).update(&bytes).finalize();
+        let is_sealed = <[u8; TAG_BYTES]>::try_from(tag).is_ok_and(|tag| expected == tag);
+        used(name, &file, is_sealed).then_some(bytes)
     }
 
     /// Keeps `code` under `name`. A failure is logged: the entry is only a copy.
@@ -78,6 +82,20 @@ impl CodeCache {
             tracing::warn!(name, %error, "compiled code could not be cached");
         }
     }
+}
+
+/// Notes that an entry was used, if it is our own; says so if not.
+fn used(name: &str, entry: &fs::File, is_own: bool) -> bool {
+    if is_own {
+        // An entry whose time cannot be set is only removed sooner.
+        let _ = entry.set_modified(SystemTime::now());
+    } else {
+        tracing::warn!(
+            name,
+            "a cache entry is not what this host wrote; compiling again"
+        );
+    }
+    is_own
 }
 
 /// Removes what nobody needed for long, and what a process that ended left unfinished. What is still

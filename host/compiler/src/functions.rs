@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{Read as _, Seek as _};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,10 +30,12 @@ pub struct Functions {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By what the compiler calls a function: a hash of it, of the processor and of the compiler's version.
+    /// By what the compiler calls a function: a hash of it, of the processor and of the compiler's version. Places
+    /// count from where the code begins.
     places: HashMap<Vec<u8>, Range<usize>>,
-    code: Vec<u8>,
-    /// So much of the code is in the cache.
+    bytes: Vec<u8>,
+    code_start: usize,
+    /// So many bytes of code are in the cache.
     written: usize,
 }
 
@@ -51,12 +52,13 @@ impl Functions {
         let Some(known) = self.lock().take() else {
             return;
         };
-        let added = known.code.len() - known.written;
+        let code = &known.bytes[known.code_start..];
+        let added = code.len() - known.written;
         if added > known.written / WORTH_WRITING
             // There is nothing in it that could not be written.
             && let Ok(mut bytes) = postcard::to_allocvec(&known.places)
         {
-            bytes.extend(known.code);
+            bytes.extend(code);
             self.cache.write(NAME, &bytes);
         }
     }
@@ -73,16 +75,14 @@ impl Functions {
 
 impl Known {
     fn read(cache: &CodeCache) -> Option<Known> {
-        let mut entry = cache.open_entry(NAME)?;
-        let mut bytes = Vec::new();
-        entry.rewind().ok()?;
-        entry.read_to_end(&mut bytes).ok()?;
-        // The entry's tag is behind the code, and nobody's.
+        let bytes = cache.read_entry(NAME)?;
         let (places, code) = postcard::take_from_bytes(&bytes).ok()?;
-        (code.len() < MAX_BYTES).then(|| Known {
+        let written = code.len();
+        (written < MAX_BYTES).then(|| Known {
             places,
-            code: code.to_vec(),
-            written: code.len(),
+            code_start: bytes.len() - written,
+            written,
+            bytes,
         })
     }
 }
@@ -91,15 +91,18 @@ impl CacheStore for Functions {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
         self.with(|known| {
             let place = known.places.get(key)?.clone();
-            Some(Cow::Owned(known.code.get(place)?.to_vec()))
+            let code = known.bytes.get(known.code_start..)?;
+            Some(Cow::Owned(code.get(place)?.to_vec()))
         })
     }
 
     fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
         self.with(|known| {
-            let start = known.code.len();
-            known.code.extend(value);
-            known.places.insert(key.to_owned(), start..known.code.len());
+            let start = known.bytes.len() - known.code_start;
+            known
+                .places
+                .insert(key.to_owned(), start..start + value.len());
+            known.bytes.extend(value);
         });
         true
     }

@@ -48,6 +48,11 @@ const RULES: &[Rule] = &[
         because: "the protocol is plain values, also inside a browser",
     },
     Rule {
+        package: "modelet-prune",
+        never: &["hyper", "tokio", "tract-onnx", "wasmtime"],
+        because: "what a modelet needs is found by reading, and nothing is run",
+    },
+    Rule {
         package: "modelet-artifact",
         never: &[
             "hyper",
