@@ -150,9 +150,8 @@ impl Shared {
             return self.compiled(part.wasm, &hash.to_hex()).map(Arc::new);
         }
         known(&self.modules, part.wasm, |hash| {
-            let module = self.compiled(part.wasm, &hash.to_hex());
-            self.functions.store();
-            module
+            let compile = || self.compiled(part.wasm, &hash.to_hex());
+            self.functions.during(compile)
         })
     }
 

@@ -21,11 +21,19 @@ const MAX_BYTES: usize = 256 << 20;
 /// Less than this part of all is not worth writing all for it: it is compiled again.
 const WORTH_WRITING: usize = 16;
 
-/// What the cache has, read when a compiler first asks, and not kept longer than it compiles.
+/// What the cache has, while modules are compiled: it is large.
 #[derive(Debug)]
 pub struct Functions {
     cache: CodeCache,
-    known: Mutex<Option<Known>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Modules that are being compiled.
+    n_compiling: usize,
+    /// Read when the first of them asks.
+    known: Option<Known>,
 }
 
 #[derive(Debug, Default)]
@@ -43,33 +51,36 @@ impl Functions {
     pub fn new(cache: CodeCache) -> Functions {
         Functions {
             cache,
-            known: Mutex::new(None),
+            state: Mutex::default(),
         }
     }
 
-    /// Writes what was added, and forgets everything. For when something was compiled.
-    pub fn store(&self) {
-        let Some(known) = self.lock().take() else {
-            return;
-        };
-        let code = &known.bytes[known.code_start..];
-        let added = code.len() - known.written;
-        if added > known.written / WORTH_WRITING
-            // There is nothing in it that could not be written.
-            && let Ok(mut bytes) = postcard::to_allocvec(&known.places)
+    /// Lets `compile` use what is known and add to it. What compiles outside of this does without.
+    pub fn during<T>(&self, compile: impl FnOnce() -> T) -> T {
+        self.lock().n_compiling += 1;
+        let compiled = compile();
+        let mut state = self.lock();
+        state.n_compiling -= 1;
+        if state.n_compiling == 0
+            && let Some(known) = state.known.take()
         {
-            bytes.extend(code);
-            self.cache.write(NAME, &bytes);
+            drop(state);
+            known.write(&self.cache);
         }
+        compiled
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
-        let mut known = self.lock();
-        work(known.get_or_insert_with(|| Known::read(&self.cache).unwrap_or_default()))
+    fn with<T>(&self, work: impl FnOnce(&mut Known) -> Option<T>) -> Option<T> {
+        let mut state = self.lock();
+        if state.n_compiling == 0 {
+            return None;
+        }
+        let read = || Known::read(&self.cache).unwrap_or_default();
+        work(state.known.get_or_insert_with(read))
     }
 }
 
@@ -85,6 +96,19 @@ impl Known {
             bytes,
         })
     }
+
+    /// Unless too little was added.
+    fn write(&self, cache: &CodeCache) {
+        let code = &self.bytes[self.code_start..];
+        let added = code.len() - self.written;
+        if added > self.written / WORTH_WRITING
+            // There is nothing in it that could not be written.
+            && let Ok(mut bytes) = postcard::to_allocvec(&self.places)
+        {
+            bytes.extend(code);
+            cache.write(NAME, &bytes);
+        }
+    }
 }
 
 impl CacheStore for Functions {
@@ -97,14 +121,15 @@ impl CacheStore for Functions {
     }
 
     fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
-        self.with(|known| {
+        let inserted = self.with(|known| {
             let start = known.bytes.len() - known.code_start;
             known
                 .places
                 .insert(key.to_owned(), start..start + value.len());
             known.bytes.extend(value);
+            Some(())
         });
-        true
+        inserted.is_some()
     }
 }
 
@@ -115,20 +140,37 @@ mod tests {
     #[test]
     fn functions_are_found_again_until_the_cache_is_somebody_elses() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = || CodeCache::open(folder.path()).unwrap();
-        let functions = Functions::new(cache());
+        let functions = || Functions::new(CodeCache::open(folder.path()).unwrap());
+        let first = functions();
+        first.during(|| {
+            assert!(first.get(b"one").is_none());
+            assert!(first.insert(b"one", vec![1; 10]));
+            first.insert(b"two", vec![2; 20]);
+        });
+        let second = functions();
+        second.during(|| {
+            assert_eq!(second.get(b"two").as_deref(), Some(&[2; 20][..]));
+            second.insert(b"three", vec![3; 30]);
+        });
+        let third = functions();
+        third.during(|| {
+            assert_eq!(third.get(b"one").as_deref(), Some(&[1; 10][..]));
+            assert_eq!(third.get(b"three").as_deref(), Some(&[3; 30][..]));
+        });
+        std::fs::write(folder.path().join(NAME), vec![7; 100]).unwrap();
+        let fourth = functions();
+        fourth.during(|| assert!(fourth.get(b"one").is_none()));
+    }
+
+    /// A server that had all its code in the cache read, and kept, that of all functions for what holds a
+    /// component together.
+    #[test]
+    fn nothing_is_kept_while_no_module_is_compiled() {
+        let folder = tempfile::tempdir().unwrap();
+        let functions = Functions::new(CodeCache::open(folder.path()).unwrap());
+        functions.during(|| functions.insert(b"one", vec![1; 10]));
         assert!(functions.get(b"one").is_none());
-        functions.insert(b"one", vec![1; 10]);
-        functions.insert(b"two", vec![2; 20]);
-        functions.store();
-        let again = Functions::new(cache());
-        assert_eq!(again.get(b"two").as_deref(), Some(&[2; 20][..]));
-        again.insert(b"three", vec![3; 30]);
-        again.store();
-        let again = Functions::new(cache());
-        assert_eq!(again.get(b"one").as_deref(), Some(&[1; 10][..]));
-        assert_eq!(again.get(b"three").as_deref(), Some(&[3; 30][..]));
-        std::fs::write(folder.path().join(NAME), b"something else").unwrap();
-        assert!(Functions::new(cache()).get(b"one").is_none());
+        assert!(!functions.insert(b"two", vec![2; 20]));
+        assert!(functions.lock().known.is_none());
     }
 }
