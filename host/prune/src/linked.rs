@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use wasmparser::{
     ConstExpr, DataKind, DataSectionReader, ElementItems, ElementKind, ElementSectionReader,
-    ExternalKind, FuncType, FunctionBody, KnownCustom, Linking, LinkingSectionReader, Operator,
-    Parser, Payload, RelocSectionReader, RelocationEntry, SymbolInfo,
+    ExportSectionReader, ExternalKind, FuncType, FunctionBody, GlobalSectionReader, KnownCustom,
+    Linking, LinkingSectionReader, Operator, Parser, Payload, RelocSectionReader, RelocationEntry,
+    SymbolInfo,
 };
 
 /// What links are made from. Positions count from the beginning of the module.
@@ -64,22 +65,8 @@ impl<'a> Linked<'a> {
                 Payload::FunctionSection(section) => {
                     linked.functions = section.into_iter().collect::<Result<_, _>>()?;
                 }
-                Payload::GlobalSection(section) => {
-                    for global in section {
-                        let global = global?;
-                        if global.ty.mutable {
-                            linked.stack_top = constant(&global.init_expr)?;
-                        }
-                    }
-                }
-                Payload::ExportSection(section) => {
-                    for export in section {
-                        let export = export?;
-                        if export.kind == ExternalKind::Func {
-                            linked.exports.push((export.name.to_owned(), export.index));
-                        }
-                    }
-                }
+                Payload::GlobalSection(section) => linked.read_globals(section)?,
+                Payload::ExportSection(section) => linked.read_exports(section)?,
                 Payload::ElementSection(section) => linked.read_table(section)?,
                 Payload::CodeSectionStart { range, .. } => code_start = range.start,
                 Payload::CodeSectionEntry(body) => linked.bodies.push(body),
@@ -100,6 +87,27 @@ impl<'a> Linked<'a> {
         linked.code_relocations = relocations(code_start, code_relocations)?;
         linked.data_relocations = relocations(data_start, data_relocations)?;
         Ok(linked)
+    }
+
+    /// The one that changes is the stack pointer.
+    fn read_globals(&mut self, section: GlobalSectionReader<'_>) -> Result<()> {
+        for global in section {
+            let global = global?;
+            if global.ty.mutable {
+                self.stack_top = constant(&global.init_expr)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_exports(&mut self, section: ExportSectionReader<'_>) -> Result<()> {
+        for export in section {
+            let export = export?;
+            if export.kind == ExternalKind::Func {
+                self.exports.push((export.name.to_owned(), export.index));
+            }
+        }
+        Ok(())
     }
 
     fn read_table(&mut self, section: ElementSectionReader<'_>) -> Result<()> {
