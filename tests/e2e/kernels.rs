@@ -16,6 +16,8 @@ fn kernels_agree_with_what_is_written_plainly() {
     for check in [
         "check_gemm",
         "check_gemv",
+        "check_product",
+        "check_winograd",
         "check_depthwise",
         "check_depthwise_by_channel",
         "check_dispatch",

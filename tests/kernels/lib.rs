@@ -10,10 +10,16 @@ mod draws;
 mod gemm;
 #[cfg(target_arch = "wasm32")]
 mod gemv;
+#[cfg(target_arch = "wasm32")]
+mod packed;
+#[cfg(target_arch = "wasm32")]
+mod product;
+#[cfg(target_arch = "wasm32")]
+mod winograd;
 
 #[cfg(target_arch = "wasm32")]
 mod exports {
-    use super::{depthwise, dispatch, gemm, gemv};
+    use super::{depthwise, dispatch, gemm, gemv, product, winograd};
 
     #[unsafe(no_mangle)]
     extern "C" fn check_gemm() -> u64 {
@@ -23,6 +29,16 @@ mod exports {
     #[unsafe(no_mangle)]
     extern "C" fn check_gemv() -> u64 {
         text(gemv::check())
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn check_product() -> u64 {
+        text(product::check())
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn check_winograd() -> u64 {
+        text(winograd::check())
     }
 
     #[unsafe(no_mangle)]

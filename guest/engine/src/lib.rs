@@ -9,12 +9,16 @@ mod bindings;
 mod by_item;
 #[cfg(target_arch = "wasm32")]
 mod component;
+#[cfg(target_arch = "wasm32")]
+mod convolution;
 mod infer;
 mod late;
 mod load;
 #[cfg(any(target_arch = "wasm32", test))]
 mod memory;
 mod prepared;
+#[cfg(target_arch = "wasm32")]
+mod product;
 mod values;
 
 pub use bindings::exports::modelet::model::inference::{

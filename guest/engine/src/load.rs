@@ -7,6 +7,8 @@ mod gelu;
 mod items;
 mod maps;
 mod one_hot;
+#[cfg(target_arch = "wasm32")]
+mod products;
 mod whole;
 
 use std::hint::black_box;
@@ -164,7 +166,12 @@ fn try_load(
     one_hot::pick(&mut model)?;
     // The weights are in the graph now; their first copy is not needed beside it.
     drop(proto);
-    let model = model.into_optimized()?;
+    model.declutter()?;
+    #[cfg(target_arch = "wasm32")]
+    let found = products::find(&model);
+    model.optimize()?;
+    #[cfg(target_arch = "wasm32")]
+    let model = products::take(model, &found)?;
     clear_stack();
     // Places in tables that hold nothing hold what lay on the stack when they were made: remains of the
     // operations that were optimised away, which would count as in use.

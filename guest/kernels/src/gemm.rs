@@ -1,8 +1,5 @@
 //! Matrix multiplication in f32: a tile of eight rows and eight columns.
 //!
-//! It is multiplied in two parts of four rows: eight sums, two vectors of B, one of A and what is made
-//! of it fit into the 16 registers that Cranelift uses on x86-64. The tile is larger than that because
-//! tract has as much to do around each tile, whatever its size.
 
 use std::arch::wasm32::*;
 
@@ -12,11 +9,15 @@ use tract_linalg::mmm::{DynKernel, FusedKerSpec, OutputStoreKer};
 use tract_linalg::mmm_routines::MmmRoutine;
 use tract_linalg::pack::{PackedFormat, Packing as _};
 
+pub use product::Product;
+
+mod product;
+
 pub const NAME: &str = "modelet_f32_8x8";
 
 const ROWS: usize = 8;
 const COLS: usize = 8;
-const LANES: usize = 4;
+pub const LANES: usize = 4;
 const ALIGNMENT: usize = 16;
 
 inventory::submit! {
@@ -47,6 +48,18 @@ type Tile = [[v128; 2]; ROWS];
 /// # Safety
 /// The pointers in `operations` are those that tract gives to a kernel of this size and packing.
 pub unsafe fn gemm(operations: &[FusedKerSpec<f32>]) -> isize {
+    // SAFETY: as for this function.
+    unsafe {
+        match Product::of(operations) {
+            Some(product) => product.run(),
+            None => one_by_one(operations),
+        }
+    }
+    0
+}
+
+#[inline(never)]
+unsafe fn one_by_one(operations: &[FusedKerSpec<f32>]) {
     let mut tile = [[f32x4_splat(0.0); 2]; ROWS];
     for operation in operations {
         if matches!(operation, FusedKerSpec::Done) {
@@ -55,7 +68,6 @@ pub unsafe fn gemm(operations: &[FusedKerSpec<f32>]) -> isize {
         // SAFETY: as for this function.
         unsafe { apply(operation, &mut tile) };
     }
-    0
 }
 
 #[inline(always)]
@@ -99,64 +111,13 @@ unsafe fn apply(operation: &FusedKerSpec<f32>, tile: &mut Tile) {
             ShiftLeft(shift) => by_scalar(tile, 2f32.powi(shift as i32), |a, b| f32x4_mul(a, b)),
             AddUnicast(from) => add(tile, &from),
             // One step of a multiplication, and so rounded as often.
-            AddRowColProducts(rows, cols) => multiply(1, rows.cast(), cols.cast(), tile),
-            AddMatMul { k, pa, pb, .. } => multiply(k, pa.cast(), pb.cast(), tile),
+            AddRowColProducts(rows, cols) => {
+                Product::onto(tile, 1, rows.cast(), cols.cast()).run();
+            }
+            AddMatMul { k, pa, pb, .. } => Product::onto(tile, k, pa.cast(), pb.cast()).run(),
             Store(to) => store(tile, &to),
         }
     }
-}
-
-/// Adds the product of `k` columns and `k` rows.
-#[inline(always)]
-unsafe fn multiply(k: usize, a: *const v128, b: *const v128, tile: &mut Tile) {
-    let [upper, lower] = tile.as_chunks_mut().0 else {
-        unreachable!("eight rows are twice four");
-    };
-    // SAFETY: a column is two vectors, one for each part.
-    unsafe {
-        multiply_part(k, a, b, upper);
-        multiply_part(k, a.add(1), b, lower);
-    }
-}
-
-/// The same for four rows, whose values are in every second vector of `a`.
-#[inline(never)]
-unsafe fn multiply_part(
-    k: usize,
-    mut a: *const v128,
-    mut b: *const v128,
-    part: &mut [[v128; 2]; LANES],
-) {
-    let mut sums = *part;
-    let mut left = k;
-    'all: loop {
-        sixteen_times!({
-            if left == 0 {
-                break 'all;
-            }
-            left -= 1;
-            // SAFETY: there are `k` of them.
-            unsafe {
-                let column = v128_load(a);
-                let row = [v128_load(b), v128_load(b.add(1))];
-                sums[0] = multiply_add(sums[0], i32x4_shuffle::<0, 0, 0, 0>(column, column), row);
-                sums[1] = multiply_add(sums[1], i32x4_shuffle::<1, 1, 1, 1>(column, column), row);
-                sums[2] = multiply_add(sums[2], i32x4_shuffle::<2, 2, 2, 2>(column, column), row);
-                sums[3] = multiply_add(sums[3], i32x4_shuffle::<3, 3, 3, 3>(column, column), row);
-                a = a.add(2);
-                b = b.add(2);
-            }
-        });
-    }
-    *part = sums;
-}
-
-#[inline(always)]
-fn multiply_add(sums: [v128; 2], value: v128, row: [v128; 2]) -> [v128; 2] {
-    [
-        f32x4_relaxed_madd(value, row[0], sums[0]),
-        f32x4_relaxed_madd(value, row[1], sums[1]),
-    ]
 }
 
 #[inline(always)]
@@ -197,7 +158,7 @@ unsafe fn by_col(tile: &mut Tile, cols: *const f32, function: impl Fn(v128, v128
 }
 
 /// How a tile lies in a matrix.
-enum Lie {
+pub(crate) enum Lie {
     /// The values of a row are neighbours.
     Rows,
     /// The values of a column are.
@@ -205,7 +166,7 @@ enum Lie {
     Apart,
 }
 
-fn lie(place: &OutputStoreKer) -> Lie {
+pub(crate) fn lie(place: &OutputStoreKer) -> Lie {
     const NEIGHBOUR: isize = size_of::<f32>() as isize;
 
     match (place.row_byte_stride, place.col_byte_stride) {
@@ -283,7 +244,7 @@ unsafe fn for_each_place(matrix: &OutputStoreKer, mut work: impl FnMut(usize, *m
 }
 
 #[inline(always)]
-fn transposed(rows: [v128; LANES]) -> [v128; LANES] {
+pub(crate) fn transposed(rows: [v128; LANES]) -> [v128; LANES] {
     let [a, b, c, d] = rows;
     let (ab_low, ab_high) = (
         i32x4_shuffle::<0, 4, 1, 5>(a, b),

@@ -22,6 +22,10 @@ mod dispatch;
 mod gemm;
 #[cfg(target_arch = "wasm32")]
 mod gemv;
+#[cfg(target_arch = "wasm32")]
+mod product;
+#[cfg(target_arch = "wasm32")]
+mod winograd;
 
 #[cfg(target_arch = "wasm32")]
 pub use depthwise::{
@@ -31,6 +35,10 @@ pub use depthwise::{
 pub use gemm::{NAME as GEMM, gemm};
 #[cfg(target_arch = "wasm32")]
 pub use gemv::{NAME as GEMV, NARROW_NAME as NARROW_GEMV, gemv};
+#[cfg(target_arch = "wasm32")]
+pub use product::{Kernel, Matrix, Sizes, Windows, product};
+#[cfg(target_arch = "wasm32")]
+pub use winograd::{Convolution, Window};
 
 /// Must be called from somewhere: what nothing refers to is not linked, its registration neither.
 pub fn link() {

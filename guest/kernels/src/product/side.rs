@@ -1,0 +1,131 @@
+//! One matrix of a product, in panels: packed ahead, packed here, or as it came.
+
+use std::ops::Range;
+
+use tract_data::prelude::TractResult;
+use tract_linalg::mmm::EagerPackedInput;
+
+use super::Matrix;
+use super::pack::{Lines, pack, pack_windows};
+
+/// What is packed at one time, in bytes: a part of what a core has for itself in its second cache.
+const BLOCK: usize = 128 << 10;
+
+pub struct Side<'a> {
+    matrix: Matrix<'a>,
+    /// Of its rows, or columns.
+    count: usize,
+    /// Of a panel.
+    width: usize,
+    depth: usize,
+    is_to_pack: bool,
+    packed: Vec<f32>,
+    /// Where the first panel is, or would be. Only those that are prepared are there.
+    first: *const f32,
+    /// From one panel to the next, in values.
+    stride: usize,
+}
+
+impl<'a> Side<'a> {
+    pub fn new(matrix: Matrix<'a>, count: usize, width: usize, depth: usize) -> Side<'a> {
+        let ready = match matrix {
+            Matrix::Value(value) => value.downcast_ref().map(|value: &EagerPackedInput| {
+                let stride = value.panel_bytes / size_of::<f32>();
+                (value.packed.as_ptr().cast(), stride)
+            }),
+            // A single line is read as it came, if its values are neighbours.
+            Matrix::Strided {
+                first,
+                depth_stride: 1,
+                ..
+            } if width == 1 => Some((first, 0)),
+            Matrix::Strided { .. } | Matrix::Windows { .. } => None,
+        };
+        let stride = match matrix {
+            Matrix::Value(value) => value
+                .scratch_panel_buffer_layout()
+                .map(|layout| layout.size()),
+            Matrix::Strided { .. } | Matrix::Windows { .. } => None,
+        };
+        let stride = stride.map_or(width * depth, |bytes| bytes.div_ceil(size_of::<f32>()));
+        let (first, stride) = ready.unwrap_or((std::ptr::null(), stride));
+        Side {
+            matrix,
+            count,
+            width,
+            depth,
+            is_to_pack: ready.is_none(),
+            packed: vec![],
+            first,
+            stride,
+        }
+    }
+
+    pub fn panels(&self) -> usize {
+        self.count.div_ceil(self.width)
+    }
+
+    pub fn is_to_pack(&self) -> bool {
+        self.is_to_pack
+    }
+
+    /// All panels, in parts of no more than `BLOCK`.
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let panels = self.panels();
+        let size = (BLOCK / size_of::<f32>() / self.stride.max(1)).max(1);
+        (0..panels)
+            .step_by(size)
+            .map(move |first| first..panels.min(first + size))
+    }
+
+    /// Packs `panels`, if they have to be, in place of those before.
+    ///
+    /// # Safety
+    /// The matrix has as many lines and values as was said.
+    pub unsafe fn prepare(&mut self, panels: Range<usize>) -> TractResult<()> {
+        if !self.is_to_pack {
+            return Ok(());
+        }
+        self.packed.clear();
+        self.packed.reserve_exact(panels.len() * self.stride);
+        let mut to = self.packed.as_mut_ptr();
+        self.first = to.cast_const().wrapping_sub(panels.start * self.stride);
+        for panel in panels {
+            // SAFETY: there is room for all panels.
+            unsafe {
+                match self.matrix {
+                    Matrix::Value(value) => {
+                        value.panel_bytes(panel, Some(to.cast()))?;
+                    }
+                    Matrix::Strided {
+                        first,
+                        stride,
+                        depth_stride,
+                    } => {
+                        let at = self.width * panel;
+                        let lines = Lines {
+                            first: first.offset(stride * at as isize),
+                            count: self.width.min(self.count - at),
+                            stride,
+                            depth: self.depth,
+                            depth_stride,
+                        };
+                        pack(&lines, self.width, to);
+                    }
+                    Matrix::Windows { first, windows } => {
+                        let at = self.width * panel;
+                        let range = at..self.count.min(at + self.width);
+                        pack_windows(windows, first, range, self.width, to);
+                    }
+                }
+                to = to.add(self.stride);
+            }
+        }
+        Ok(())
+    }
+
+    /// Must have been prepared.
+    pub fn panel(&self, index: usize) -> *const f32 {
+        self.first.wrapping_add(index * self.stride)
+    }
+}
