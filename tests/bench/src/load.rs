@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
-use crate::connection::Connection;
+use tokio::task::JoinSet;
+
+use crate::connection::{Connection, Response, SharedConnection};
 use crate::table::quantile;
 
 /// What a load brought.
@@ -17,6 +19,12 @@ pub struct Load {
 }
 
 impl Load {
+    fn new(mut times: Vec<Duration>, start: Instant) -> Load {
+        let elapsed = start.elapsed();
+        times.sort_unstable();
+        Load { times, elapsed }
+    }
+
     pub fn per_second(&self) -> f64 {
         self.times.len() as f64 / self.elapsed.as_secs_f64()
     }
@@ -34,17 +42,29 @@ pub fn closed_loop(
     connections: usize,
     duration: Duration,
 ) -> Result<Load> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
     let start = Instant::now();
-    clients(connections, || {
-        let mut connection = Connection::open(address)?;
-        let mut times = Vec::new();
-        while times.is_empty() || start.elapsed() < duration {
-            let sent = Instant::now();
-            ask(&mut connection, request)?;
-            times.push(sent.elapsed());
+    let times = runtime.block_on(async {
+        let mut clients = JoinSet::new();
+        for _ in 0..connections {
+            let (address, request) = (address.to_owned(), request.to_owned());
+            clients.spawn(async move {
+                let mut connection = SharedConnection::open(&address).await?;
+                let mut times = Vec::new();
+                while times.is_empty() || start.elapsed() < duration {
+                    let sent = Instant::now();
+                    check(connection.exchange(&request).await?)?;
+                    times.push(sent.elapsed());
+                }
+                anyhow::Ok(times)
+            });
         }
-        Ok(times)
-    })
+        let clients: Result<Vec<_>> = clients.join_all().await.into_iter().collect();
+        clients
+    })?;
+    Ok(Load::new(times.concat(), start))
 }
 
 /// Sends `request` at times that are set beforehand, evenly, by whichever connection is free. A time counts
@@ -73,7 +93,7 @@ pub fn open_loop(
             }
             let due = start + Duration::from_secs_f64(f64::from(number) / per_second);
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            ask(&mut connection, request)?;
+            check(connection.exchange(request)?)?;
             times.push(due.elapsed());
         }
     })
@@ -92,13 +112,10 @@ fn clients(count: usize, client: impl Fn() -> Result<Vec<Duration>> + Sync) -> R
     for client in clients {
         times.extend(client.map_err(|_| anyhow!("a client panicked"))??);
     }
-    let elapsed = start.elapsed();
-    times.sort_unstable();
-    Ok(Load { times, elapsed })
+    Ok(Load::new(times, start))
 }
 
-fn ask(connection: &mut Connection, request: &[u8]) -> Result<()> {
-    let response = connection.exchange(request)?;
+fn check(response: Response) -> Result<()> {
     ensure!(
         response.status == 200,
         "{}: {}",

@@ -12,14 +12,16 @@ use super::{LANES, Lie, Tile, lie, transposed};
 /// Four rows of the tile.
 type Part = [[v128; 2]; LANES];
 
-/// Adds to what there is at first, and stores within limits.
+/// Multiplies, adds, and stores within limits.
 #[derive(Clone, Copy)]
 pub struct Product {
     k: usize,
     /// Columns of eight values.
     left: *const v128,
     right: *const v128,
-    first: First,
+    /// What the sums are before, if not zero.
+    tile: Option<*const Part>,
+    bias: Bias,
     /// A matrix of which a row's values are neighbours, or a column's.
     added: Option<OutputStoreKer>,
     /// At least, and at most.
@@ -28,14 +30,13 @@ pub struct Product {
     to: OutputStoreKer,
 }
 
-/// What the sums are before.
+/// What is added after the product: a sum that began with it would be rounded otherwise.
 #[derive(Clone, Copy)]
-enum First {
-    Zeros,
+enum Bias {
+    None,
     /// For each row one value.
     Rows(*const f32),
     Cols(*const v128),
-    Tile(*const Part),
 }
 
 impl Product {
@@ -46,12 +47,12 @@ impl Product {
         let [Clear, AddMatMul { k, pa, pb, .. }, following @ ..] = operations else {
             return None;
         };
-        let (mut first, mut added) = (First::Zeros, None);
+        let (mut bias, mut added) = (Bias::None, None);
         let mut limits: Option<[f32; 2]> = None;
         for operation in following {
-            match (*operation, first, added, limits) {
-                (PerRowAdd(rows), First::Zeros, None, None) => first = First::Rows(rows),
-                (PerColAdd(cols), First::Zeros, None, None) => first = First::Cols(cols.cast()),
+            match (*operation, bias, added, limits) {
+                (PerRowAdd(rows), Bias::None, None, None) => bias = Bias::Rows(rows),
+                (PerColAdd(cols), Bias::None, None, None) => bias = Bias::Cols(cols.cast()),
                 (AddUnicast(from), _, None, None) if !matches!(lie(&from), Lie::Apart) => {
                     added = Some(from);
                 }
@@ -62,7 +63,8 @@ impl Product {
                         k: *k,
                         left: pa.cast(),
                         right: pb.cast(),
-                        first,
+                        tile: None,
+                        bias,
                         added,
                         limits,
                         to,
@@ -97,11 +99,11 @@ impl Product {
         Product {
             left,
             right,
-            first: match self.first {
+            bias: match self.bias {
+                Bias::None => Bias::None,
                 // SAFETY: as for this function.
-                First::Rows(rows) => First::Rows(unsafe { rows.add(row) }),
-                First::Cols(cols) => First::Cols(unsafe { cols.cast::<f32>().add(col) }.cast()),
-                other => other,
+                Bias::Rows(rows) => Bias::Rows(unsafe { rows.add(row) }),
+                Bias::Cols(cols) => Bias::Cols(unsafe { cols.cast::<f32>().add(col) }.cast()),
             },
             added: self.added.map(place),
             to: place(self.to),
@@ -111,9 +113,9 @@ impl Product {
 
     /// Adds to the tile.
     pub fn onto(tile: &mut Tile, k: usize, left: *const v128, right: *const v128) -> Product {
-        let first = First::Tile((&raw const *tile).cast());
+        let before = (&raw const *tile).cast();
         Product {
-            first,
+            tile: Some(before),
             ..Product::into(tile, k, left, right)
         }
     }
@@ -124,7 +126,8 @@ impl Product {
             k,
             left,
             right,
-            first: First::Zeros,
+            tile: None,
+            bias: Bias::None,
             added: None,
             limits: None,
             to: OutputStoreKer {
@@ -150,25 +153,12 @@ impl Product {
     unsafe fn part(&self, part: usize) {
         // SAFETY: as for `run`.
         unsafe {
-            let mut sums = self.first(part);
+            let mut sums = match self.tile {
+                Some(parts) => parts.add(part).read_unaligned(),
+                None => [[f32x4_splat(0.0); 2]; LANES],
+            };
             multiply(self.k, self.left.add(part), self.right, &mut sums);
             self.finish(part, sums);
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn first(&self, part: usize) -> Part {
-        // SAFETY: there are as many as the tile has rows or columns.
-        unsafe {
-            match self.first {
-                First::Zeros => [[f32x4_splat(0.0); 2]; LANES],
-                First::Rows(rows) => {
-                    let rows = rows.add(LANES * part);
-                    [0, 1, 2, 3].map(|row| [v128_load32_splat(rows.add(row).cast()); 2])
-                }
-                First::Cols(cols) => [[v128_load(cols), v128_load(cols.add(1))]; LANES],
-                First::Tile(parts) => parts.add(part).read_unaligned(),
-            }
         }
     }
 
@@ -177,6 +167,21 @@ impl Product {
         let first_row = (LANES * part) as isize;
         // SAFETY: the whole tile lies in each matrix.
         unsafe {
+            match self.bias {
+                Bias::None => {}
+                Bias::Rows(rows) => {
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let bias = v128_load32_splat(rows.add(LANES * part + row).cast());
+                        *sums = sums.map(|sum| f32x4_add(bias, sum));
+                    }
+                }
+                Bias::Cols(cols) => {
+                    let bias = [v128_load(cols), v128_load(cols.add(1))];
+                    for sums in &mut sums {
+                        *sums = [f32x4_add(bias[0], sums[0]), f32x4_add(bias[1], sums[1])];
+                    }
+                }
+            }
             if let Some(from) = &self.added {
                 let others = part_of(from, part);
                 for (sum, other) in sums
