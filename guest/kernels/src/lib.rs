@@ -1,4 +1,4 @@
-//! Kernels for WebAssembly's vectors, registered with tract beside its own.
+//! Kernels for WebAssembly's vectors, registered with tract beside its own, and loops of our own that run them.
 //!
 //! Hosts stop a call at its deadline by a check at the head of each loop. Where that check fails it
 //! calls the host, no vector register survives a call, and Cranelift's register allocation does not
