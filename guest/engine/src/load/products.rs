@@ -56,11 +56,8 @@ fn product(
     let Some(op) = node.op_as::<OptMatMul>() else {
         return Ok(None);
     };
-    let kernels: Option<TVec<Kernel>> = op.mmm.iter().map(|mmm| Kernel::of(mmm.name())).collect();
-    let (vector_kernel, kernel) = match kernels.as_deref() {
-        Some(&[kernel]) => (None, kernel),
-        Some(&[vector, kernel]) => (Some(vector), kernel),
-        _ => return Ok(None),
+    let Some((vector_kernel, kernel)) = kernels(op) else {
+        return Ok(None);
     };
     let [
         ProtoFusedSpec::AddMatMul {
@@ -77,20 +74,10 @@ fn product(
     let is_plain = packings
         .iter()
         .all(|(packing, extractor)| *packing == 0 && extractor.is_none());
-    let in_f32 = |input: &usize| {
-        let fact = model.outlet_fact(node.inputs[*input]);
-        fact.is_ok_and(|fact| fact.datum_type == f32::datum_type() && !fact.is_exotic())
-    };
-    let is_known = |operation: &ProtoFusedSpec| match operation {
-        ProtoFusedSpec::BinScalar(input, _)
-        | ProtoFusedSpec::LeakyRelu(input)
-        | ProtoFusedSpec::BinPerRow(input, ..)
-        | ProtoFusedSpec::BinPerCol(input, ..)
-        | ProtoFusedSpec::AddUnicast(_, input, _) => in_f32(input),
-        ProtoFusedSpec::Store(_) => true,
-        _ => false,
-    };
-    if !is_plain || op.c_fact.datum_type != f32::datum_type() || !following.iter().all(is_known) {
+    let are_known = following
+        .iter()
+        .all(|operation| is_known(model, node, operation));
+    if !is_plain || !are_known || op.c_fact.datum_type != f32::datum_type() {
         return Ok(None);
     }
     let mut inputs: TVec<OutletId> = node.inputs.iter().copied().collect();
@@ -107,7 +94,33 @@ fn product(
     Ok(Some((product, inputs)))
 }
 
-/// What is packed for this product alone is taken as it was before.
+/// The kernel for a single column, if there is another, and the one for all else.
+fn kernels(op: &OptMatMul) -> Option<(Option<Kernel>, Kernel)> {
+    let kernels: Option<TVec<Kernel>> = op.mmm.iter().map(|mmm| Kernel::of(mmm.name())).collect();
+    match *kernels? {
+        [kernel] => Some((None, kernel)),
+        [vector, kernel] => Some((Some(vector), kernel)),
+        _ => None,
+    }
+}
+
+fn is_known(model: &TypedModel, node: &TypedNode, operation: &ProtoFusedSpec) -> bool {
+    let in_f32 = |input: &usize| {
+        let fact = model.outlet_fact(node.inputs[*input]);
+        fact.is_ok_and(|fact| fact.datum_type == f32::datum_type() && !fact.is_exotic())
+    };
+    match operation {
+        ProtoFusedSpec::BinScalar(input, _)
+        | ProtoFusedSpec::LeakyRelu(input)
+        | ProtoFusedSpec::BinPerRow(input, ..)
+        | ProtoFusedSpec::BinPerCol(input, ..)
+        | ProtoFusedSpec::AddUnicast(_, input, _) => in_f32(input),
+        ProtoFusedSpec::Store(_) => true,
+        _ => false,
+    }
+}
+
+/// What tract packs in each call is taken as it was before: the loop packs it.
 fn operand(
     model: &TypedModel,
     operand: &MatMulOperand,
