@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use modelet_protocol::Tensor;
-use wasmtime::{ResourceLimiter, Store, Trap, WasmCoreDump};
+use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmCoreDump};
 
 use crate::bindings::exports::modelet::model::inference::Error as GuestError;
 use crate::bindings::{Modelet as Exports, ModeletPre};
@@ -11,19 +11,35 @@ use crate::contract::{from_guest, signature, to_guest};
 use crate::engine::{TABLE_ELEMENTS, TICK};
 use crate::{InferError, LoadError};
 
+/// Starting an instance runs no model; a call sets its own deadline.
+const TO_START: Duration = Duration::from_secs(10);
+
 /// A live instance with its memory.
 pub struct Instance {
-    store: Store<Memory>,
+    store: Store<Bounds>,
     exports: Exports,
 }
 
-/// Holds an instance to its memory limit and remembers that it hit it.
-pub struct Memory {
+/// Holds an instance to its memory limit and remembers that it hit it, and to its deadline.
+pub struct Bounds {
     limit_bytes: usize,
     denied: bool,
+    deadline: Instant,
 }
 
-impl ResourceLimiter for Memory {
+impl Bounds {
+    /// What follows when the ticks are used up: a clock that was late counts the ticks of before
+    /// in a call, so that they may be over before the time is.
+    fn after_the_ticks(&self) -> UpdateDeadline {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match left.is_zero() {
+            true => UpdateDeadline::Interrupt,
+            false => UpdateDeadline::Continue(ticks(left)),
+        }
+    }
+}
+
+impl ResourceLimiter for Bounds {
     fn memory_growing(
         &mut self,
         _current: usize,
@@ -46,17 +62,17 @@ impl ResourceLimiter for Memory {
 }
 
 impl Instance {
-    pub fn new(pre: &ModeletPre<Memory>, memory_bytes: u64) -> wasmtime::Result<Instance> {
+    pub fn new(pre: &ModeletPre<Bounds>, memory_bytes: u64) -> wasmtime::Result<Instance> {
         let limit_bytes = usize::try_from(memory_bytes)?;
-        let memory = Memory {
+        let bounds = Bounds {
             limit_bytes,
             denied: false,
+            deadline: Instant::now() + TO_START,
         };
-        let mut store = Store::new(pre.engine(), memory);
-        store.limiter(|memory| memory);
-        // Starting an instance runs no model; the call sets its own deadline.
-        store.set_epoch_deadline(ticks(Duration::from_secs(10)));
-        store.epoch_deadline_trap();
+        let mut store = Store::new(pre.engine(), bounds);
+        store.limiter(|bounds| bounds);
+        store.set_epoch_deadline(ticks(TO_START));
+        store.epoch_deadline_callback(|store| Ok(store.data().after_the_ticks()));
         // What may be read out of the guest is bounded by the guest's memory.
         store.set_hostcall_fuel(limit_bytes);
         let exports = pre.instantiate(&mut store)?;
@@ -83,6 +99,7 @@ impl Instance {
         if left.is_zero() {
             return Err(InferError::DeadlineExceeded);
         }
+        self.store.data_mut().deadline = deadline;
         self.store.set_epoch_deadline(ticks(left));
         let inputs: Vec<_> = inputs.into_iter().map(to_guest).collect();
         match self

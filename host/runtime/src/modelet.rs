@@ -9,7 +9,7 @@ use modelet_protocol::Tensor;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::ModeletPre;
-use crate::instance::{Instance, Memory, load_error, start_error};
+use crate::instance::{Instance, Bounds, load_error, start_error};
 use crate::{InferError, LoadError};
 
 /// What one call may use.
@@ -28,7 +28,7 @@ pub struct Modelet {
 }
 
 struct Shared {
-    pre: ModeletPre<Memory>,
+    pre: ModeletPre<Bounds>,
     /// What it was made of, for whoever makes others of the same.
     _parts: Box<dyn Any + Send + Sync>,
     facts: Facts,
@@ -42,7 +42,7 @@ impl Modelet {
     /// Starts one instance, so that limits which do not fit and a signature that lies show now
     /// and not at the first request. `parts` are held on to as long as it is used.
     pub fn new(
-        linker: &Linker<Memory>,
+        linker: &Linker<Bounds>,
         component: &Component,
         facts: Facts,
         limits: Limits,

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use modelet_protocol::Datatype;
+use modelet_protocol::{Datatype, Tensor};
+use modelet_runtime::InferError;
 use modelet_server::Config;
 use serde_json::json;
 
@@ -177,6 +178,42 @@ fn spin(served: &Served, milliseconds: u64) -> Response {
         "parameters": {"timeout": milliseconds * 1000},
     });
     served.post("/v2/models/spin/infer", body.to_string())
+}
+
+#[test]
+fn a_call_ends_no_earlier_because_the_clock_had_been_late() {
+    let config = modelet_compiler::Config {
+        max_instances: 1,
+        max_memory_bytes: 64 << 20,
+        ..modelet_compiler::Config::default()
+    };
+    let compiler = modelet_compiler::Compiler::new(&config).unwrap();
+    let bytes = vector("spin", Datatype::Fp32, Behaviour::Spin);
+    let compiled = compiler.compile(&bytes).unwrap();
+    let limits = modelet_runtime::Limits {
+        memory_bytes: 64 << 20,
+        reuse: true,
+    };
+    let modelet = compiler.load(&bytes, limits).unwrap();
+    let input = Tensor {
+        name: "x".to_owned(),
+        datatype: Datatype::Fp32,
+        shape: vec![1],
+        data: vec![0; 4],
+    };
+    let deadline = Instant::now() + Duration::from_millis(300);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| modelet.infer(vec![input], &[], deadline));
+        while !call.is_finished() {
+            compiled.frame.engine().increment_epoch();
+        }
+        let answer = call.join().unwrap();
+        assert!(
+            matches!(answer, Err(InferError::DeadlineExceeded)),
+            "{answer:?}"
+        );
+    });
+    assert!(Instant::now() >= deadline);
 }
 
 #[test]
