@@ -11,6 +11,8 @@ mod gemm;
 #[cfg(target_arch = "wasm32")]
 mod gemv;
 #[cfg(target_arch = "wasm32")]
+mod images;
+#[cfg(target_arch = "wasm32")]
 mod packed;
 #[cfg(target_arch = "wasm32")]
 mod product;
@@ -19,7 +21,7 @@ mod winograd;
 
 #[cfg(target_arch = "wasm32")]
 mod exports {
-    use super::{depthwise, dispatch, gemm, gemv, product, winograd};
+    use super::{depthwise, dispatch, gemm, gemv, images, product, winograd};
 
     #[unsafe(no_mangle)]
     extern "C" fn check_gemm() -> u64 {
@@ -49,6 +51,11 @@ mod exports {
     #[unsafe(no_mangle)]
     extern "C" fn check_depthwise_by_channel() -> u64 {
         text(depthwise::check_by_channel())
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn check_images() -> u64 {
+        text(images::check())
     }
 
     #[unsafe(no_mangle)]

@@ -25,8 +25,8 @@ pub fn check() -> Result<String, String> {
     let mut draws = Draws(7);
     let mut count = 0;
     let mut sizes = vec![];
-    for rows in [1, 4, 7, 8, 9, 19] {
-        for cols in [1, 5, 8, 17] {
+    for rows in [1, 4, 7, 8, 9, 12, 19] {
+        for cols in [1, 5, 8, 11, 12, 17] {
             sizes.extend([0, 1, 4, 7, 16, 37].map(|depth| [rows, cols, depth]));
         }
     }

@@ -11,6 +11,8 @@ mod by_item;
 mod component;
 #[cfg(target_arch = "wasm32")]
 mod convolution;
+#[cfg(target_arch = "wasm32")]
+mod depthwise;
 mod infer;
 mod late;
 mod load;

@@ -1,19 +1,23 @@
 //! Depthwise convolution in f32.
 
+mod image;
+mod places;
+
 use std::arch::wasm32::*;
 
 use tract_linalg::Func;
 use tract_linalg::isa::{Arch, Isa, IsaReq};
 use tract_linalg::routines::{Routine, RoutineFactory};
-use tract_linalg::wasm::{depthwise_c_f32, depthwise_w_f32};
+use tract_linalg::wasm::depthwise_w_f32;
+
+use places::{NO_LIMITS, Places};
+
+pub use image::{Depthwise, Values};
 
 pub const NAME: &str = "modelet_depthwise_w_f32";
 pub const BY_CHANNEL_NAME: &str = "modelet_depthwise_c_f32";
 
 const LANES: usize = 4;
-
-/// Vectors that are summed at one time.
-const SUMS: usize = 4;
 
 inventory::submit! {
     Routine {
@@ -141,7 +145,7 @@ pub unsafe fn depthwise_by_channel(
     in_stride: isize,
     out_stride: isize,
 ) {
-    let window = Window {
+    let places = Places {
         kernel,
         tap_indices,
         offsets,
@@ -150,110 +154,8 @@ pub unsafe fn depthwise_by_channel(
         k_stride,
         in_stride,
         out_stride,
+        limits: NO_LIMITS,
     };
-    let whole = len - len % SUMS;
-    // SAFETY: `len` places in all.
-    unsafe {
-        let at = |place: usize| {
-            let place = place as isize;
-            (
-                input.offset(place * in_stride),
-                output.offset(place * out_stride),
-            )
-        };
-        // Four places share what they read of the kernel.
-        for place in (0..whole).step_by(SUMS) {
-            window.slide::<SUMS, 1>(at(place));
-        }
-        for place in whole..len {
-            window.slide::<1, SUMS>(at(place));
-        }
-    }
-}
-
-struct Window<'a> {
-    kernel: *const f32,
-    tap_indices: &'a [usize],
-    offsets: &'a [isize],
-    bias: *const f32,
-    channels: usize,
-    k_stride: usize,
-    in_stride: isize,
-    out_stride: isize,
-}
-
-impl Window<'_> {
-    /// All channels of `PLACES` places, `VECTORS` at a time. The channels that are left are tract's.
-    #[inline(always)]
-    unsafe fn slide<const PLACES: usize, const VECTORS: usize>(
-        &self,
-        (input, output): (*const f32, *mut f32),
-    ) {
-        let whole = self.channels - self.channels % (VECTORS * LANES);
-        // SAFETY: as for the function above, for these places.
-        unsafe {
-            for channel in (0..whole).step_by(VECTORS * LANES) {
-                let sums = self.sums::<PLACES, VECTORS>(input.add(channel), channel);
-                for (place, sums) in sums.into_iter().enumerate() {
-                    let output = output.offset(place as isize * self.out_stride);
-                    for (vector, sum) in sums.into_iter().enumerate() {
-                        v128_store(output.add(channel + LANES * vector).cast(), sum);
-                    }
-                }
-            }
-            if whole < self.channels {
-                depthwise_c_f32(
-                    input.add(whole),
-                    output.add(whole),
-                    self.kernel.add(whole),
-                    self.tap_indices,
-                    self.offsets,
-                    self.bias.add(whole),
-                    self.channels - whole,
-                    self.k_stride,
-                    PLACES,
-                    self.in_stride,
-                    self.out_stride,
-                );
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn sums<const PLACES: usize, const VECTORS: usize>(
-        &self,
-        input: *const f32,
-        channel: usize,
-    ) -> [[v128; VECTORS]; PLACES] {
-        // SAFETY: as for the function above; there are as many offsets as taps.
-        unsafe {
-            let mut sums = [load(self.bias.add(channel)); PLACES];
-            let mut tap = 0;
-            'all: loop {
-                sixteen_times!({
-                    if tap == self.tap_indices.len() {
-                        break 'all;
-                    }
-                    let index = *self.tap_indices.get_unchecked(tap);
-                    let input = input.offset(*self.offsets.get_unchecked(tap));
-                    let factors = load::<VECTORS>(self.kernel.add(index * self.k_stride + channel));
-                    for (place, sums) in sums.iter_mut().enumerate() {
-                        let values = load::<VECTORS>(input.offset(place as isize * self.in_stride));
-                        for vector in 0..VECTORS {
-                            sums[vector] =
-                                f32x4_relaxed_madd(values[vector], factors[vector], sums[vector]);
-                        }
-                    }
-                    tap += 1;
-                });
-            }
-            sums
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn load<const VECTORS: usize>(from: *const f32) -> [v128; VECTORS] {
-    // SAFETY: there are as many values.
-    std::array::from_fn(|index| unsafe { v128_load(from.add(LANES * index).cast()) })
+    // SAFETY: as for this function.
+    unsafe { places.run(input, output, len) };
 }

@@ -29,7 +29,8 @@ mod winograd;
 
 #[cfg(target_arch = "wasm32")]
 pub use depthwise::{
-    BY_CHANNEL_NAME as DEPTHWISE_BY_CHANNEL, NAME as DEPTHWISE, depthwise, depthwise_by_channel,
+    BY_CHANNEL_NAME as DEPTHWISE_BY_CHANNEL, Depthwise, NAME as DEPTHWISE,
+    Values as DepthwiseValues, depthwise, depthwise_by_channel,
 };
 #[cfg(target_arch = "wasm32")]
 pub use gemm::{NAME as GEMM, gemm};

@@ -14,7 +14,7 @@ use tract_linalg::mmm::{FusedKerSpec, MMMInputValue};
 use crate::gemm::{self, gemm};
 use crate::gemv::{self, gemv};
 use side::Side;
-use tiles::Tiles;
+use tiles::{Tiles, turned};
 
 /// Which tile multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +139,36 @@ pub struct Sizes {
 ///
 /// # Safety
 /// The matrices have values for `sizes`, and so have those that `following` points to, for the tile in the
-/// first row and column.
+/// first row and column. Nothing is stored where something is read.
 pub unsafe fn product(
+    kernel: Kernel,
+    sizes: Sizes,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    following: &[FusedKerSpec<f32>],
+) -> TractResult<()> {
+    let is_packed = |matrix| matches!(matrix, Matrix::Value(_));
+    if kernel == Kernel::Gemm && is_packed(left) && !is_packed(right) && has_half(sizes.cols) {
+        let following: Vec<_> = following.iter().copied().map(turned).collect();
+        let sizes = Sizes {
+            rows: sizes.cols,
+            cols: sizes.rows,
+            ..sizes
+        };
+        // SAFETY: as for this function; panels of rows and columns are packed alike.
+        return unsafe { by_tile(kernel, sizes, right, left, &following) };
+    }
+    // SAFETY: as for this function.
+    unsafe { by_tile(kernel, sizes, left, right, following) }
+}
+
+/// Whether columns are better counted as rows: a tile is multiplied in two halves of its rows, so that of the last
+/// one a half may be enough. Storing what is turned takes longer, and more often than not all of it does.
+fn has_half(cols: usize) -> bool {
+    (8..256).contains(&cols) && (1..=4).contains(&(cols % 8))
+}
+
+unsafe fn by_tile(
     kernel: Kernel,
     sizes: Sizes,
     left: Matrix<'_>,
@@ -156,9 +184,8 @@ pub unsafe fn product(
             for cols in right.blocks() {
                 right.prepare(cols.clone())?;
                 for row in 0..left.panels() {
-                    let left = left.panel(row);
                     for col in cols.clone() {
-                        tiles.run([row, col], left, right.panel(col));
+                        tiles.run([&left, &right], [row, col]);
                     }
                 }
             }
@@ -167,9 +194,8 @@ pub unsafe fn product(
             for rows in left.blocks() {
                 left.prepare(rows.clone())?;
                 for col in 0..right.panels() {
-                    let right = right.panel(col);
                     for row in rows.clone() {
-                        tiles.run([row, col], left.panel(row), right);
+                        tiles.run([&left, &right], [row, col]);
                     }
                 }
             }

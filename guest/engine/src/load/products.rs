@@ -1,6 +1,7 @@
-//! Products in `f32` that the kernels' own loops can run.
+//! Products and convolutions in `f32` that the kernels' own loops can run.
 
 mod convolutions;
+mod depthwise;
 mod limits;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use tract_onnx::tract_hir::tract_core::ops::matmul::pack::OptMatMulPack;
 
 use crate::product::{Operand, Product};
 use convolutions::{Found, convolution, windows_at};
+use depthwise::depthwise;
 
 pub use convolutions::find;
 
@@ -22,6 +24,8 @@ pub fn take(mut model: TypedModel, found: &HashMap<String, Found>) -> TractResul
     for node in model.eval_order()? {
         if let Some((convolution, inputs)) = convolution(&model, node, found) {
             replace(&mut model, node, convolution, &inputs)?;
+        } else if let Some((depthwise, inputs)) = depthwise(&model, node, found) {
+            replace(&mut model, node, depthwise, &inputs)?;
         } else if let Some((product, inputs)) = product(&model, node, found)? {
             replace(&mut model, node, product, &inputs)?;
         }

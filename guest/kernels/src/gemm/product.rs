@@ -34,9 +34,9 @@ pub struct Product {
 #[derive(Clone, Copy)]
 enum Bias {
     None,
-    /// For each row one value.
+    /// One value for each row, or column.
     Rows(*const f32),
-    Cols(*const v128),
+    Cols(*const f32),
 }
 
 impl Product {
@@ -52,7 +52,7 @@ impl Product {
         for operation in following {
             match (*operation, bias, added, limits) {
                 (PerRowAdd(rows), Bias::None, None, None) => bias = Bias::Rows(rows),
-                (PerColAdd(cols), Bias::None, None, None) => bias = Bias::Cols(cols.cast()),
+                (PerColAdd(cols), Bias::None, None, None) => bias = Bias::Cols(cols),
                 (AddUnicast(from), _, None, None) if !matches!(lie(&from), Lie::Apart) => {
                     added = Some(from);
                 }
@@ -74,41 +74,6 @@ impl Product {
             }
         }
         None
-    }
-
-    /// The same for other panels, whose tile is so many rows below and columns to the right.
-    ///
-    /// # Safety
-    /// There are as many.
-    #[inline(always)]
-    pub unsafe fn at(
-        &self,
-        [row, col]: [usize; 2],
-        left: *const v128,
-        right: *const v128,
-    ) -> Product {
-        let place = |matrix: OutputStoreKer| {
-            let offset =
-                matrix.row_byte_stride * row as isize + matrix.col_byte_stride * col as isize;
-            OutputStoreKer {
-                // SAFETY: as for this function.
-                ptr: unsafe { matrix.ptr.offset(offset) },
-                ..matrix
-            }
-        };
-        Product {
-            left,
-            right,
-            bias: match self.bias {
-                Bias::None => Bias::None,
-                // SAFETY: as for this function.
-                Bias::Rows(rows) => Bias::Rows(unsafe { rows.add(row) }),
-                Bias::Cols(cols) => Bias::Cols(unsafe { cols.cast::<f32>().add(col) }.cast()),
-            },
-            added: self.added.map(place),
-            to: place(self.to),
-            ..*self
-        }
     }
 
     /// Adds to the tile.
@@ -143,47 +108,60 @@ impl Product {
     /// All pointers are those of as many values as the tile has, and as the product is deep.
     pub unsafe fn run(&self) {
         // SAFETY: as for this function.
+        unsafe { self.run_at([0, 0], self.left, self.right, 0) };
+    }
+
+    /// The same for other panels, whose tile is so many rows below and columns to the right. The first `done` rows need
+    /// not be stored.
+    ///
+    /// # Safety
+    /// There are as many; else as for `run`.
+    pub unsafe fn run_at(
+        &self,
+        [row, col]: [usize; 2],
+        left: *const v128,
+        right: *const v128,
+        done: usize,
+    ) {
+        // SAFETY: as for this function.
         unsafe {
-            self.part(0);
-            self.part(1);
+            if done < LANES {
+                self.part([row, col], multiply(self.k, left, right, self.before(0)));
+            }
+            let sums = multiply(self.k, left.add(1), right, self.before(1));
+            self.part([row + LANES, col], sums);
         }
     }
 
+    /// What the sums of four rows are before.
     #[inline(always)]
-    unsafe fn part(&self, part: usize) {
-        // SAFETY: as for `run`.
-        unsafe {
-            let mut sums = match self.tile {
-                Some(parts) => parts.add(part).read_unaligned(),
-                None => [[f32x4_splat(0.0); 2]; LANES],
-            };
-            multiply(self.k, self.left.add(part), self.right, &mut sums);
-            self.finish(part, sums);
-        }
+    fn before(&self, part: usize) -> Option<*const Part> {
+        self.tile.map(|parts| parts.wrapping_add(part))
     }
 
+    /// What follows the product, for four rows from one on.
     #[inline(always)]
-    unsafe fn finish(&self, part: usize, mut sums: Part) {
-        let first_row = (LANES * part) as isize;
-        // SAFETY: the whole tile lies in each matrix.
+    unsafe fn part(&self, [row, col]: [usize; 2], mut sums: Part) {
+        // SAFETY: the rows lie in each matrix.
         unsafe {
             match self.bias {
                 Bias::None => {}
                 Bias::Rows(rows) => {
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        let bias = v128_load32_splat(rows.add(LANES * part + row).cast());
+                    let bias = v128_load(rows.add(row).cast());
+                    for (sums, bias) in sums.iter_mut().zip(spread(bias)) {
                         *sums = sums.map(|sum| f32x4_add(bias, sum));
                     }
                 }
                 Bias::Cols(cols) => {
-                    let bias = [v128_load(cols), v128_load(cols.add(1))];
+                    let cols = cols.add(col);
+                    let bias = [v128_load(cols.cast()), v128_load(cols.add(LANES).cast())];
                     for sums in &mut sums {
                         *sums = [f32x4_add(bias[0], sums[0]), f32x4_add(bias[1], sums[1])];
                     }
                 }
             }
             if let Some(from) = &self.added {
-                let others = part_of(from, part);
+                let others = part_of(from, [row, col]);
                 for (sum, other) in sums
                     .as_flattened_mut()
                     .iter_mut()
@@ -198,21 +176,20 @@ impl Product {
                 let [least, most] = limits.map(|limit| f32x4_splat(limit));
                 sums = sums.map(|row| row.map(|it| f32x4_pmin(f32x4_pmax(it, least), most)));
             }
+            let mut to = place(&self.to, [row, col]);
             match lie(&self.to) {
                 Lie::Rows => {
-                    let mut row = self.to.ptr.offset(self.to.row_byte_stride * first_row);
                     for sum in sums {
-                        v128_store(row.cast(), sum[0]);
-                        v128_store(row.cast::<v128>().add(1), sum[1]);
-                        row = row.offset(self.to.row_byte_stride);
+                        v128_store(to.cast(), sum[0]);
+                        v128_store(to.cast::<v128>().add(1), sum[1]);
+                        to = to.offset(self.to.row_byte_stride);
                     }
                 }
                 Lie::Cols | Lie::Apart => {
-                    let mut col = self.to.ptr.cast::<v128>().add(part).cast::<u8>();
                     for half in 0..2 {
                         for column in transposed(sums.map(|row| row[half])) {
-                            v128_store(col.cast(), column);
-                            col = col.offset(self.to.col_byte_stride);
+                            v128_store(to.cast(), column);
+                            to = to.offset(self.to.col_byte_stride);
                         }
                     }
                 }
@@ -221,19 +198,25 @@ impl Product {
     }
 }
 
+#[inline(always)]
+unsafe fn place(matrix: &OutputStoreKer, [row, col]: [usize; 2]) -> *mut u8 {
+    let offset = matrix.row_byte_stride * row as isize + matrix.col_byte_stride * col as isize;
+    // SAFETY: it lies in the matrix.
+    unsafe { matrix.ptr.offset(offset) }
+}
+
 /// Four rows of a tile that lies in a matrix.
 #[inline(always)]
-unsafe fn part_of(matrix: &OutputStoreKer, part: usize) -> Part {
-    // SAFETY: the whole tile lies in the matrix.
+unsafe fn part_of(matrix: &OutputStoreKer, at: [usize; 2]) -> Part {
+    // SAFETY: the rows lie in the matrix.
     unsafe {
+        let first = place(matrix, at);
         match lie(matrix) {
             Lie::Rows => [0, 1, 2, 3].map(|row| {
-                let row = (LANES * part + row) as isize;
-                let from = matrix.ptr.offset(matrix.row_byte_stride * row);
+                let from = first.offset(matrix.row_byte_stride * row);
                 from.cast::<[v128; 2]>().read_unaligned()
             }),
             Lie::Cols | Lie::Apart => {
-                let first = matrix.ptr.cast::<v128>().add(part).cast::<u8>();
                 let col = |col: isize| v128_load(first.offset(matrix.col_byte_stride * col).cast());
                 let left = transposed([col(0), col(1), col(2), col(3)]);
                 let right = transposed([col(4), col(5), col(6), col(7)]);
@@ -243,11 +226,20 @@ unsafe fn part_of(matrix: &OutputStoreKer, part: usize) -> Part {
     }
 }
 
-/// Adds products of four rows, whose values are in every second vector of `columns`. The sums come and go
+/// Products of four rows, whose values are in every second vector of `columns`, and what the sums are before. They go
 /// through memory: what happens to them before or after in the same function takes registers from the loop.
 #[inline(never)]
-unsafe fn multiply(k: usize, mut columns: *const v128, mut right: *const v128, part: &mut Part) {
-    let mut sums = *part;
+unsafe fn multiply(
+    k: usize,
+    mut columns: *const v128,
+    mut right: *const v128,
+    before: Option<*const Part>,
+) -> Part {
+    let mut sums = match before {
+        // SAFETY: there are four rows.
+        Some(before) => unsafe { before.read_unaligned() },
+        None => [[f32x4_splat(0.0); 2]; LANES],
+    };
     let mut left = k;
     'all: loop {
         sixteen_times!({
@@ -257,38 +249,27 @@ unsafe fn multiply(k: usize, mut columns: *const v128, mut right: *const v128, p
             left -= 1;
             // SAFETY: there are `k` columns and rows.
             unsafe {
-                let column = v128_load(columns);
+                let values = spread(v128_load(columns));
                 let row = [v128_load(right), v128_load(right.add(1))];
-                add(
-                    &mut sums[0],
-                    i32x4_shuffle::<0, 0, 0, 0>(column, column),
-                    row,
-                );
-                add(
-                    &mut sums[1],
-                    i32x4_shuffle::<1, 1, 1, 1>(column, column),
-                    row,
-                );
-                add(
-                    &mut sums[2],
-                    i32x4_shuffle::<2, 2, 2, 2>(column, column),
-                    row,
-                );
-                add(
-                    &mut sums[3],
-                    i32x4_shuffle::<3, 3, 3, 3>(column, column),
-                    row,
-                );
+                for (sums, value) in sums.iter_mut().zip(values) {
+                    sums[0] = f32x4_relaxed_madd(value, row[0], sums[0]);
+                    sums[1] = f32x4_relaxed_madd(value, row[1], sums[1]);
+                }
                 columns = columns.add(2);
                 right = right.add(2);
             }
         });
     }
-    *part = sums;
+    sums
 }
 
+/// Each lane in all lanes of a vector.
 #[inline(always)]
-fn add(sums: &mut [v128; 2], value: v128, row: [v128; 2]) {
-    sums[0] = f32x4_relaxed_madd(value, row[0], sums[0]);
-    sums[1] = f32x4_relaxed_madd(value, row[1], sums[1]);
+fn spread(lanes: v128) -> [v128; LANES] {
+    [
+        i32x4_shuffle::<0, 0, 0, 0>(lanes, lanes),
+        i32x4_shuffle::<1, 1, 1, 1>(lanes, lanes),
+        i32x4_shuffle::<2, 2, 2, 2>(lanes, lanes),
+        i32x4_shuffle::<3, 3, 3, 3>(lanes, lanes),
+    ]
 }

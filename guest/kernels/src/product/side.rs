@@ -18,6 +18,9 @@ pub struct Side<'a> {
     /// Of a panel.
     width: usize,
     depth: usize,
+    /// No panel begins later. What is packed here has only whole panels, if there are enough lines for one:
+    /// the last begins with some that are in the one before.
+    last_start: usize,
     is_to_pack: bool,
     packed: Vec<f32>,
     /// Where the first panel is, or would be. Only those that are prepared are there.
@@ -41,11 +44,12 @@ impl<'a> Side<'a> {
             } if width == 1 => Some((first, 0)),
             Matrix::Strided { .. } | Matrix::Windows { .. } => None,
         };
-        let stride = match matrix {
-            Matrix::Value(value) => value
-                .scratch_panel_buffer_layout()
-                .map(|layout| layout.size()),
-            Matrix::Strided { .. } | Matrix::Windows { .. } => None,
+        let (stride, last_start) = match matrix {
+            Matrix::Value(value) => {
+                let layout = value.scratch_panel_buffer_layout();
+                (layout.map(|layout| layout.size()), None)
+            }
+            Matrix::Strided { .. } | Matrix::Windows { .. } => (None, count.checked_sub(width)),
         };
         let stride = stride.map_or(width * depth, |bytes| bytes.div_ceil(size_of::<f32>()));
         let (first, stride) = ready.unwrap_or((std::ptr::null(), stride));
@@ -54,6 +58,7 @@ impl<'a> Side<'a> {
             count,
             width,
             depth,
+            last_start: last_start.unwrap_or(usize::MAX),
             is_to_pack: ready.is_none(),
             packed: vec![],
             first,
@@ -67,6 +72,16 @@ impl<'a> Side<'a> {
 
     pub fn is_to_pack(&self) -> bool {
         self.is_to_pack
+    }
+
+    /// The line that a panel begins with.
+    pub fn start(&self, panel: usize) -> usize {
+        (self.width * panel).min(self.last_start)
+    }
+
+    /// How many of a panel's lines are in the panel before too.
+    pub fn repeated(&self, panel: usize) -> usize {
+        self.width * panel - self.start(panel)
     }
 
     /// All panels, in parts of no more than `BLOCK`.
@@ -102,7 +117,7 @@ impl<'a> Side<'a> {
                         stride,
                         depth_stride,
                     } => {
-                        let at = self.width * panel;
+                        let at = self.start(panel);
                         let lines = Lines {
                             first: first.offset(stride * at as isize),
                             count: self.width.min(self.count - at),
@@ -113,7 +128,7 @@ impl<'a> Side<'a> {
                         pack(&lines, self.width, to);
                     }
                     Matrix::Windows { first, windows } => {
-                        let at = self.width * panel;
+                        let at = self.start(panel);
                         let range = at..self.count.min(at + self.width);
                         pack_windows(windows, first, range, self.width, to);
                     }

@@ -2,6 +2,7 @@
 
 use tract_linalg::mmm::{FusedKerSpec, OutputStoreKer};
 
+use super::side::Side;
 use super::{Kernel, Sizes};
 use crate::gemm;
 
@@ -44,19 +45,24 @@ impl Tiles<'_> {
         }
     }
 
+    /// The tile of two panels.
+    ///
     /// # Safety
-    /// The matrices and what the operations point to have values for the tile.
-    pub unsafe fn run(&mut self, [row, col]: [usize; 2], left: *const f32, right: *const f32) {
-        let (first_row, first_col) = (self.kernel.rows() * row, self.kernel.cols() * col);
+    /// The panels are prepared, and what the operations point to has values for the tile.
+    pub unsafe fn run(&mut self, [left, right]: [&Side<'_>; 2], [row, col]: [usize; 2]) {
+        let (first_row, first_col) = (left.start(row), right.start(col));
         let rows = self.kernel.rows().min(self.sizes.rows - first_row);
         let cols = self.kernel.cols().min(self.sizes.cols - first_col);
         let is_whole = rows == self.kernel.rows() && cols == self.kernel.cols();
+        let repeated = left.repeated(row);
+        let (left, right) = (left.panel(row), right.panel(col));
         // SAFETY: as for this function.
         unsafe {
             match &self.at_once {
-                Some(product) if is_whole => product
-                    .at([first_row, first_col], left.cast(), right.cast())
-                    .run(),
+                Some(product) if is_whole => {
+                    let at = [first_row, first_col];
+                    product.run_at(at, left.cast(), right.cast(), repeated);
+                }
                 _ => {
                     self.point_to([first_row, first_col], left, right);
                     if is_whole {
@@ -147,6 +153,34 @@ unsafe fn moved(operation: &FusedKerSpec<f32>, row: usize, col: usize) -> FusedK
             |rows| unsafe { rows.add(row) },
             |cols| unsafe { cols.add(col) },
         ),
+    }
+}
+
+/// The operation on a tile whose rows are columns.
+pub fn turned(operation: FusedKerSpec<f32>) -> FusedKerSpec<f32> {
+    use FusedKerSpec::*;
+
+    let place = |matrix: OutputStoreKer| OutputStoreKer {
+        row_byte_stride: matrix.col_byte_stride,
+        col_byte_stride: matrix.row_byte_stride,
+        ..matrix
+    };
+    match operation {
+        PerRowMin(rows) => PerColMin(rows),
+        PerRowMax(rows) => PerColMax(rows),
+        PerRowAdd(rows) => PerColAdd(rows),
+        PerRowMul(rows) => PerColMul(rows),
+        PerRowSub(rows) => PerColSub(rows),
+        PerRowSubF(rows) => PerColSubF(rows),
+        PerColMin(cols) => PerRowMin(cols),
+        PerColMax(cols) => PerRowMax(cols),
+        PerColAdd(cols) => PerRowAdd(cols),
+        PerColMul(cols) => PerRowMul(cols),
+        PerColSub(cols) => PerRowSub(cols),
+        PerColSubF(cols) => PerRowSubF(cols),
+        AddUnicast(from) => AddUnicast(place(from)),
+        Store(to) => Store(place(to)),
+        other => other,
     }
 }
 

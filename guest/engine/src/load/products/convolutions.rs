@@ -20,6 +20,11 @@ const LEAST: usize = 32;
 /// What a convolution looks at, and how if it is worth fewer multiplications.
 pub struct Found {
     pub windows: Windows,
+    /// Sizes without borders, and the borders above and before.
+    pub image: [usize; 2],
+    pub before: [usize; 2],
+    /// Whether each channel is looked at by itself.
+    pub is_depthwise: bool,
     fewer: Option<Sizes>,
 }
 
@@ -57,7 +62,9 @@ const NONE: Axis = Axis {
 
 fn found(conv: &Conv, input: &TypedFact) -> Option<Found> {
     let pool = &conv.pool_spec;
-    let is_plain = conv.group == 1
+    let is_depthwise =
+        conv.group > 1 && (conv.group, conv.group) == (pool.input_channels, pool.output_channels);
+    let is_plain = (conv.group == 1 || is_depthwise)
         && conv.q_params.is_none()
         && conv.kernel_fmt == KernelFormat::OIHW
         && input.datum_type == f32::datum_type();
@@ -98,7 +105,7 @@ fn found(conv: &Conv, input: &TypedFact) -> Option<Found> {
         ([3, 3], [1, 1], [1, 1]) => Some(Window::ThreeByThree),
         _ => None,
     };
-    let is_worth_it = pool.input_channels.min(pool.output_channels) >= LEAST;
+    let is_worth_it = !is_depthwise && pool.input_channels.min(pool.output_channels) >= LEAST;
     let fewer = window.filter(|_| is_worth_it).map(|window| Sizes {
         window,
         channels: windows.channels,
@@ -111,7 +118,13 @@ fn found(conv: &Conv, input: &TypedFact) -> Option<Found> {
         out_height: rows.outputs,
         out_width: cols.outputs,
     });
-    Some(Found { windows, fewer })
+    Some(Found {
+        windows,
+        image: of(|axis| axis.size),
+        before: of(|axis| axis.before),
+        is_depthwise,
+        fewer,
+    })
 }
 
 /// What the node found before makes of its image at `outlet`.
