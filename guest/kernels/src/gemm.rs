@@ -41,7 +41,7 @@ pub fn packing_of_a() -> PackedFormat {
 }
 
 /// Rows of the tile, each in two halves.
-type Tile = [[v128; 2]; ROWS];
+pub type Tile = [[v128; 2]; ROWS];
 
 /// Runs the operations on one tile.
 ///

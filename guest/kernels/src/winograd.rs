@@ -14,14 +14,14 @@ use std::ops::Range;
 
 use tract_linalg::mmm::{EagerPackedInput, FusedKerSpec};
 
-use crate::gemm::{LANES, Product};
+use crate::gemm::{LANES, Product, Tile};
 use following::Following;
 use transform::{
     five_taps, inputs_of_five, inputs_of_three, outputs_of_five, outputs_of_three, three_taps,
 };
 
 /// What is transformed of the inputs at one time, in bytes: it should stay in a core's second cache.
-const BLOCK: usize = 512 << 10;
+const BLOCK: usize = 1024 << 10;
 
 /// Rows and columns of a product's tile.
 const TILE: usize = 8;
@@ -95,6 +95,8 @@ struct Run<'a, const ROWS: usize, const COLS: usize> {
     inputs: Vec<f32>,
     /// Of eight filters: for each point, channels of eight values.
     taps: Vec<f32>,
+    /// Of eight filters and a panel, at each point.
+    products: Vec<Tile>,
 }
 
 impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
@@ -119,6 +121,7 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
             rows: vec![],
             inputs: vec![],
             taps: vec![0.0; Self::POINTS * convolution.channels * TILE],
+            products: vec![[[f32x4_splat(0.0); 2]; TILE]; Self::POINTS],
         }
     }
 
@@ -236,10 +239,9 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
     }
 
     /// Multiplies at each point and transforms back, for eight filters and the two groups of a panel.
-    unsafe fn finish(&self, first_filter: usize, panel: usize, in_block: usize, panels: usize) {
+    unsafe fn finish(&mut self, first_filter: usize, panel: usize, in_block: usize, panels: usize) {
         let panel_len = self.panel_len();
-        let mut products = [[[f32x4_splat(0.0); 2]; TILE]; 16];
-        for (point, product) in products.iter_mut().take(Self::POINTS).enumerate() {
+        for (point, product) in self.products.iter_mut().enumerate() {
             // SAFETY: both panels are as deep as there are channels.
             unsafe {
                 let left = self.taps.as_ptr().add(point * panel_len);
@@ -253,7 +255,7 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
         }
         for half in (0..2).filter(|half| 2 * panel + half < self.groups) {
             let rows: [_; TILE] = std::array::from_fn(|filter| {
-                let at = |row: usize, col: usize| products[row * COLS + col][filter][half];
+                let at = |row: usize, col: usize| self.products[row * COLS + col][filter][half];
                 let points = std::array::from_fn(|row| std::array::from_fn(|col| at(row, col)));
                 outputs::<ROWS, COLS>(points)
             });

@@ -9,7 +9,7 @@ use modelet_protocol::Tensor;
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::ModeletPre;
-use crate::instance::{Instance, Bounds, load_error, start_error};
+use crate::instance::{Bounds, Instance, load_error, start_error};
 use crate::{InferError, LoadError};
 
 /// What one call may use.
