@@ -7,6 +7,7 @@ use super::Windows;
 use crate::gemm::{LANES, transposed};
 
 /// Some rows of the left matrix, or columns of the right one. Strides are in values.
+#[derive(Clone, Copy)]
 pub struct Lines {
     pub first: *const f32,
     pub count: usize,
@@ -20,24 +21,46 @@ pub struct Lines {
 /// The width that has quick ways.
 const WIDTH: usize = 8;
 
+/// Panels that are packed together.
+const MANY: usize = 4;
+
 /// The greatest width.
 const MOST: usize = 32;
 
-/// Writes the first value of each line, then the second of each, and so on. What `width` has more than there
-/// are lines is zero.
+/// Writes panels of `width` lines: the first value of each line, then the second of each, and so on. What the last one
+/// has more than there are lines is zero.
 ///
 /// # Safety
-/// There are as many lines and values, and room for `width` times `depth` of them.
-pub unsafe fn pack(lines: &Lines, width: usize, to: *mut f32) {
-    // SAFETY: as for this function.
-    unsafe {
-        if (width, lines.count, lines.stride) == (WIDTH, WIDTH, 1) {
-            side_by_side(lines, to.cast());
-        } else if (width, lines.count, lines.depth_stride) == (WIDTH, WIDTH, 1) {
-            one_by_one(lines, to);
+/// There are as many lines and values, and room for `depth` values of each line of all panels.
+pub unsafe fn pack(lines: &Lines, width: usize, mut to: *mut f32) {
+    let are_neighbours = (width, lines.stride) == (WIDTH, 1);
+    let mut done = 0;
+    while done < lines.count {
+        let left = lines.count - done;
+        let panels = if are_neighbours && left >= MANY * WIDTH {
+            MANY
         } else {
-            apart(lines, width, 0, to);
+            1
+        };
+        // SAFETY: as for this function.
+        unsafe {
+            let part = Lines {
+                first: lines.first.offset(lines.stride * done as isize),
+                count: left.min(panels * width),
+                ..*lines
+            };
+            if panels == MANY {
+                side_by_side::<MANY>(&part, to.cast());
+            } else if are_neighbours && part.count == WIDTH {
+                side_by_side::<1>(&part, to.cast());
+            } else if (width, part.count, part.depth_stride) == (WIDTH, WIDTH, 1) {
+                one_by_one(&part, to);
+            } else {
+                apart(&part, width, 0, to);
+            }
+            to = to.add(panels * width * lines.depth);
         }
+        done += panels * width;
     }
 }
 
@@ -89,16 +112,21 @@ pub unsafe fn pack_windows(
     }
 }
 
-/// Lines that begin at neighbours.
-unsafe fn side_by_side(lines: &Lines, mut to: *mut v128) {
-    let mut from = lines.first;
+/// Panels of lines that begin at neighbours. More than one panel at a time reads what a cache line and a page have of
+/// them while they are at hand.
+#[inline(always)]
+unsafe fn side_by_side<const PANELS: usize>(lines: &Lines, mut to: *mut v128) {
+    let mut from = lines.first.cast::<v128>();
     for _ in 0..lines.depth {
         // SAFETY: eight values are two vectors.
         unsafe {
-            v128_store(to, v128_load(from.cast()));
-            v128_store(to.add(1), v128_load(from.add(LANES).cast()));
+            for panel in 0..PANELS {
+                let to = to.add(2 * panel * lines.depth);
+                v128_store(to, v128_load(from.add(2 * panel)));
+                v128_store(to.add(1), v128_load(from.add(2 * panel + 1)));
+            }
             to = to.add(2);
-            from = from.offset(lines.depth_stride);
+            from = from.byte_offset(size_of::<f32>() as isize * lines.depth_stride);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::Matrix;
 use super::pack::{Lines, pack, pack_windows};
 
 /// What is packed at one time, in bytes: a part of what a core has for itself in its second cache.
-const BLOCK: usize = 128 << 10;
+const BLOCK: usize = 256 << 10;
 
 pub struct Side<'a> {
     matrix: Matrix<'a>,
@@ -98,42 +98,55 @@ impl<'a> Side<'a> {
     /// # Safety
     /// The matrix has as many lines and values as was said.
     pub unsafe fn prepare(&mut self, panels: Range<usize>) -> TractResult<()> {
-        if !self.is_to_pack {
+        if !self.is_to_pack || panels.is_empty() {
             return Ok(());
         }
         self.packed.clear();
         self.packed.reserve_exact(panels.len() * self.stride);
         let mut to = self.packed.as_mut_ptr();
         self.first = to.cast_const().wrapping_sub(panels.start * self.stride);
-        for panel in panels {
-            // SAFETY: there is room for all panels.
-            unsafe {
-                match self.matrix {
-                    Matrix::Value(value) => {
+        // SAFETY: there is room for all panels.
+        unsafe {
+            match self.matrix {
+                Matrix::Value(value) => {
+                    for panel in panels {
                         value.panel_bytes(panel, Some(to.cast()))?;
+                        to = to.add(self.stride);
                     }
-                    Matrix::Strided {
-                        first,
-                        stride,
-                        depth_stride,
-                    } => {
-                        let at = self.start(panel);
+                }
+                Matrix::Strided {
+                    first: origin,
+                    stride,
+                    depth_stride,
+                } => {
+                    let pack_lines = |panels: Range<usize>, to: *mut f32| {
+                        let at = self.start(panels.start);
                         let lines = Lines {
-                            first: first.offset(stride * at as isize),
-                            count: self.width.min(self.count - at),
+                            first: origin.offset(stride * at as isize),
+                            count: (self.width * panels.len()).min(self.count - at),
                             stride,
                             depth: self.depth,
                             depth_stride,
                         };
                         pack(&lines, self.width, to);
+                    };
+                    let [first, last] = [panels.start, panels.end - 1];
+                    // What begins with lines of the panel before is packed by itself.
+                    let has_own_end = self.repeated(last) == 0;
+                    let end = if has_own_end { panels.end } else { last };
+                    pack_lines(first..end, to);
+                    if !has_own_end {
+                        pack_lines(last..panels.end, to.add((last - first) * self.stride));
                     }
-                    Matrix::Windows { first, windows } => {
+                }
+                Matrix::Windows { first, windows } => {
+                    for panel in panels {
                         let at = self.start(panel);
                         let range = at..self.count.min(at + self.width);
                         pack_windows(windows, first, range, self.width, to);
+                        to = to.add(self.stride);
                     }
                 }
-                to = to.add(self.stride);
             }
         }
         Ok(())
