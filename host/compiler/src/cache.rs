@@ -5,13 +5,16 @@
 //! their owner alone. What does not verify is compiled again and overwritten.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 const TAG_BYTES: usize = 32;
+
+/// What is looked at as a whole for being zeros: some of a disk's blocks.
+const HOLE_BYTES: usize = 64 << 10;
 
 /// What was not used for this long makes room.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -128,7 +131,7 @@ fn is_sealed(key: &[u8; 32], name: &str, file: &mut fs::File) -> io::Result<bool
 fn write_sealed(directory: &Path, key: &[u8; 32], name: &str, code: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!(".{name}.{}", std::process::id()));
     let written = create_private(&unfinished).and_then(|mut file| {
-        file.write_all(code)?;
+        write_sparse(&mut file, code)?;
         let tag = begin_tag(key, name).update(code).finalize();
         file.write_all(tag.as_bytes())?;
         fs::rename(&unfinished, directory.join(name))
@@ -145,6 +148,18 @@ fn begin_tag(key: &[u8; 32], name: &str) -> blake3::Hasher {
     hasher.update(&(name.len() as u64).to_le_bytes());
     hasher.update(name.as_bytes());
     hasher
+}
+
+/// Leaves out what is all zeros, as most of a large model's memory may be: such parts take no room on a disk.
+fn write_sparse(file: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
+    for part in bytes.chunks(HOLE_BYTES) {
+        if part.iter().all(|byte| *byte == 0) {
+            file.seek_relative(part.len() as i64)?;
+        } else {
+            file.write_all(part)?;
+        }
+    }
+    Ok(())
 }
 
 fn create_private(path: &Path) -> io::Result<fs::File> {
@@ -181,7 +196,23 @@ fn key(path: &Path) -> io::Result<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
+
+    /// The code of a model with a hundred megabytes of weights took three times as much of the disk.
+    #[test]
+    fn zeros_take_no_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(directory.path()).unwrap();
+        let mut code = vec![0; 100 * HOLE_BYTES + 1];
+        code[0] = 1;
+        code[50 * HOLE_BYTES] = 2;
+        cache.write("sparse", &code);
+        assert_eq!(cache.read_entry("sparse"), Some(code));
+        let file = cache.open_entry("sparse").unwrap().metadata().unwrap();
+        assert!(file.blocks() * 512 < 10 * HOLE_BYTES as u64, "{file:?}");
+    }
 
     #[test]
     fn what_nobody_used_for_long_makes_room() {

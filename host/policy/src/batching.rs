@@ -33,6 +33,16 @@ impl Batching {
     pub fn is_full(&self, rows: u64) -> bool {
         rows >= self.max_batch_size
     }
+
+    /// The rows of each call for a request of so many, where as many calls as are `free` may run: no more calls than
+    /// whole batches would need, and as even as can be.
+    pub fn divide(&self, rows: u64, free: usize) -> Vec<u64> {
+        let calls = rows.div_ceil(self.max_batch_size).min(free as u64).max(1);
+        let longer = rows % calls;
+        (0..calls)
+            .map(|call| rows / calls + u64::from(call < longer))
+            .collect()
+    }
 }
 
 /// Why requests of a model cannot be joined, if they cannot.
@@ -110,6 +120,24 @@ mod tests {
         assert!(batching.has_room(6, 2) && !batching.has_room(6, 3));
         assert!(!batching.has_room(1, u64::MAX));
         assert!(batching.is_full(8) && !batching.is_full(7));
+    }
+
+    #[test]
+    fn rows_are_divided_evenly_among_those_who_are_free() {
+        let batching = Batching {
+            max_batch_size: 8,
+            max_queue_delay: Duration::ZERO,
+        };
+        for (rows, free, expected) in [
+            (0, 4, vec![0]),
+            (9, 0, vec![9]),
+            (9, 1, vec![9]),
+            (9, 4, vec![5, 4]),
+            (100, 3, vec![34, 33, 33]),
+            (17, 64, vec![6, 6, 5]),
+        ] {
+            assert_eq!(batching.divide(rows, free), expected, "{rows}, {free}");
+        }
     }
 
     #[test]

@@ -115,29 +115,18 @@ impl<'a> Side<'a> {
                     }
                 }
                 Matrix::Strided {
-                    first: origin,
+                    first,
                     stride,
                     depth_stride,
                 } => {
-                    let pack_lines = |panels: Range<usize>, to: *mut f32| {
-                        let at = self.start(panels.start);
-                        let lines = Lines {
-                            first: origin.offset(stride * at as isize),
-                            count: (self.width * panels.len()).min(self.count - at),
-                            stride,
-                            depth: self.depth,
-                            depth_stride,
-                        };
-                        pack(&lines, self.width, to);
+                    let lines = Lines {
+                        first,
+                        count: self.count,
+                        stride,
+                        depth: self.depth,
+                        depth_stride,
                     };
-                    let [first, last] = [panels.start, panels.end - 1];
-                    // What begins with lines of the panel before is packed by itself.
-                    let has_own_end = self.repeated(last) == 0;
-                    let end = if has_own_end { panels.end } else { last };
-                    pack_lines(first..end, to);
-                    if !has_own_end {
-                        pack_lines(last..panels.end, to.add((last - first) * self.stride));
-                    }
+                    self.pack_lines(&lines, panels, to);
                 }
                 Matrix::Windows { first, windows } => {
                     for panel in panels {
@@ -150,6 +139,33 @@ impl<'a> Side<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The last panel, if it begins with lines of the one before, is packed by itself.
+    ///
+    /// # Safety
+    /// There are as many lines, and there is room for all panels, of which there is one.
+    unsafe fn pack_lines(&self, lines: &Lines, panels: Range<usize>, to: *mut f32) {
+        let last = panels.end - 1;
+        let end = if self.repeated(last) == 0 {
+            panels.end
+        } else {
+            last
+        };
+        let parts = [panels.start..end, end..panels.end];
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            let at = self.start(part.start);
+            // SAFETY: as for this function.
+            unsafe {
+                let lines = Lines {
+                    first: lines.first.offset(lines.stride * at as isize),
+                    count: (self.width * part.len()).min(lines.count - at),
+                    ..*lines
+                };
+                let to = to.add((part.start - panels.start) * self.stride);
+                pack(&lines, self.width, to);
+            }
+        }
     }
 
     /// Must have been prepared.

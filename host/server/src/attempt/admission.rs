@@ -59,6 +59,11 @@ impl Admission {
         Ok(Permit { _permit: permit })
     }
 
+    /// How many may run at this moment beside those that do.
+    pub fn free(&self) -> usize {
+        self.running.available_permits()
+    }
+
     /// Requests waiting at this moment.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)

@@ -70,6 +70,10 @@ impl Batches {
         })
     }
 
+    pub fn batching(&self) -> &Batching {
+        &self.batching
+    }
+
     /// Whether a request of this many rows is answered here.
     pub fn takes(&self, rows: u64) -> bool {
         self.batching.takes(rows)

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 
 use modelet_protocol::{Datatype, Dimension};
+use modelet_server::Config;
 use serde_json::{Value, json};
 
 use crate::modelet::{Behaviour, artifact};
@@ -153,13 +154,48 @@ fn a_request_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
-fn what_is_larger_than_a_batch_or_empty_runs_alone_at_once() {
+fn what_is_larger_than_a_batch_or_empty_runs_at_once() {
     let served = served(config(), Behaviour::Echo, &batching(2, FOR_EVER));
     let three = row("1,2,3").replace("[1]", "[3]");
     check_echo(&served.post(INFER, three), json!([1.0, 2.0, 3.0]));
     let none = row("").replace("[1]", "[0]");
     check_echo(&served.post(INFER, none), json!([]));
     assert_eq!(statistics(&served)["batch_stats"], json!([]));
+}
+
+#[test]
+fn rows_that_no_batch_holds_are_divided_among_those_who_are_free() {
+    let config = Config {
+        concurrency: 3,
+        ..config()
+    };
+    let spec = batching(2, FOR_EVER);
+    for (limits, executions) in [("", 3), ("limits.concurrency = 1\n", 1)] {
+        let served = served(config.clone(), Behaviour::Echo, &format!("{limits}{spec}"));
+        let seven = row("1,2,3,4,5,6,7").replace("[1]", "[7]");
+        let expected = json!([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        check_echo(&served.post(INFER, seven), expected);
+        let statistics = statistics(&served);
+        assert_eq!(statistics["execution_count"], executions, "{limits}");
+        assert_eq!(statistics["inference_count"], 7);
+        assert_eq!(statistics["inference_stats"]["success"]["count"], 1);
+    }
+}
+
+#[test]
+fn a_divided_request_fails_as_a_whole() {
+    // It looks at the first number of a call only: here that of the second half.
+    let config = Config {
+        concurrency: 2,
+        ..config()
+    };
+    let served = served(config, Behaviour::TrapUnlessZero, &batching(2, FOR_EVER));
+    let four = row("0,1,2,3").replace("[1]", "[4]");
+    served.post(INFER, four).check_error(500, "trapped");
+    let four = row("0,1,0,3").replace("[1]", "[4]");
+    check_echo(&served.post(INFER, four), json!([0.0, 1.0, 0.0, 3.0]));
+    let inference = statistics(&served)["inference_stats"].clone();
+    assert_eq!(inference["fail"]["count"], 1);
 }
 
 #[test]

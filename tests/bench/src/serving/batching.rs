@@ -50,6 +50,35 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
             "",
         );
     }
+    divided(bench, table)
+}
+
+/// A request of many rows, whole and divided.
+fn divided(bench: &Bench, table: &mut Table) -> Result<()> {
+    let name = "mobilenet-open";
+    let request = request(name, &[16, 3, 224, 224])?;
+    let servers = [
+        serve(bench, name, "alone", "")?,
+        serve(bench, name, "divided", "batching.max_batch_size = 4")?,
+    ];
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..TURNS {
+        for (times, server) in times.iter_mut().zip(&servers) {
+            let load = closed_loop(&server.address, &request, 1, TURN)?;
+            times.push(load.quantile(0.5).as_secs_f64());
+        }
+    }
+    let [whole, divided] = times.map(median);
+    table.row(
+        "one request of 16 rows, whole ÷ divided among cores: mobilenet-open",
+        format!(
+            "{:.2} ({:.0} ÷ {:.0} ms)",
+            whole / divided,
+            1e3 * whole,
+            1e3 * divided
+        ),
+        "",
+    );
     Ok(())
 }
 
