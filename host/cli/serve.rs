@@ -1,8 +1,9 @@
 //! A server over a repository or over single files.
 
+mod log;
 mod replicas;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -15,11 +16,9 @@ use modelet_store::transfer::Root;
 use modelet_store::{PublicKey, State};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::cache::Cache;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::Settings;
 use crate::sign;
 
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090);
@@ -56,7 +55,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         Some(path) => Settings::read(path)?,
         None => Settings::default(),
     };
-    start_log(settings.log)?;
+    let _log = log::start(settings.log)?;
     let runtime = tokio::runtime::Runtime::new().context("the server's threads do not start")?;
     let cache = arguments.cache.directory_or(settings.cache.as_deref());
     let (paths, replicas) = runtime.block_on(replicas::bring_up(&arguments.sources, cache))?;
@@ -131,23 +130,6 @@ fn in_repository(paths: &[PathBuf]) -> String {
             State::memory()
         }
     }
-}
-
-/// Lines on standard error; `RUST_LOG` chooses their level.
-fn start_log(format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()
-        .context("RUST_LOG cannot be understood")?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
 }
 
 /// Until a signal; a second one does not wait for requests in flight.

@@ -1,6 +1,8 @@
 //! Data on the wire: each odd request has an answer.
 
+use std::fs::File;
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -340,4 +342,34 @@ fn counters_count_under_tritons_names() {
         stats["model_stats"][0]["inference_stats"]["success"]["count"],
         2
     );
+}
+
+#[test]
+fn a_request_is_in_the_log_soon_and_at_the_latest_when_the_server_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut command = Server::command();
+    command
+        .env("RUST_LOG", "info")
+        .stderr(File::create(&log).unwrap())
+        .arg(built::modelet("iris"))
+        .args(["--state", "sqlite::memory:"])
+        .arg("--cache")
+        .arg(built::cache());
+    let server = Server::spawn(&mut command);
+    let ask = |id| {
+        let headers = [("X-Request-Id", id)];
+        let answer = server.request("POST", INFER, &headers, body("[1,2,3,4]").as_bytes());
+        assert_eq!(answer.status, 200);
+    };
+    let lines = || std::fs::read_to_string(&log).unwrap();
+    ask("first");
+    let start = Instant::now();
+    while !lines().contains("request_id=first") {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", lines());
+        std::thread::yield_now();
+    }
+    ask("last");
+    assert!(server.terminate());
+    assert!(lines().contains("request_id=last"), "{}", lines());
 }
