@@ -163,7 +163,7 @@ pub unsafe fn product(
 }
 
 /// Whether columns are better counted as rows: a tile is multiplied in two halves of its rows, so that of the last
-/// one a half may be enough. Storing what is turned takes longer, and more often than not all of it does.
+/// one a half may be enough. What is turned may take longer to store, which half of one of many tiles does not make up for.
 fn has_half(cols: usize) -> bool {
     (8..256).contains(&cols) && (1..=4).contains(&(cols % 8))
 }
