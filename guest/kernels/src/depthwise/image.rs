@@ -120,9 +120,15 @@ impl Depthwise {
             out_stride: self.channels as isize,
             limits: values.limits.unwrap_or(NO_LIMITS),
         };
-        let input = values.image.wrapping_offset(self.start([row, cols.start]));
-        // SAFETY: as for `run`; only taps in the image are read.
-        unsafe { places.run(input, self.output(values, [row, cols.start]), cols.len()) };
+        let at = [row, cols.start];
+        // SAFETY: as for `run`; the first tap is in the image, if there is one.
+        unsafe {
+            let input = match taps.first {
+                Some(first) => values.image.offset(self.start(at) + first as isize),
+                None => values.image,
+            };
+            places.run(input, self.output(values, at), cols.len());
+        }
     }
 
     unsafe fn output(&self, values: &Values, [row, col]: [usize; 2]) -> *mut f32 {
@@ -142,9 +148,9 @@ impl Depthwise {
             .unwrap_or(NO_LIMITS)
             .map(|limit| f32x4_splat(limit));
         let first = self.start(at) + (down.start * self.down()) as isize;
-        let input = values.image.wrapping_offset(first);
-        // SAFETY: as for `run`; only taps in the image are read.
+        // SAFETY: as for `run`; the first tap and the others are in the image.
         unsafe {
+            let input = values.image.offset(first);
             let weights = values.weights.add(down.start * ACROSS * self.channels);
             let output = self.output(values, at);
             for channel in (0..self.channels).step_by(LANES) {
@@ -198,7 +204,9 @@ unsafe fn add_row(
 #[derive(Default)]
 struct Taps {
     indices: Vec<usize>,
-    /// From the window's first.
+    /// Where the first of them is, from where the window begins.
+    first: Option<usize>,
+    /// From the first of them.
     offsets: Vec<isize>,
 }
 
@@ -206,14 +214,15 @@ impl Taps {
     fn find(&mut self, sizes: &Depthwise, row: usize, col: usize) {
         self.indices.clear();
         self.offsets.clear();
+        self.first = None;
         for (down, across) in sizes
             .taps(0, row)
             .flat_map(|down| sizes.taps(1, col).map(move |across| (down, across)))
         {
-            let across_offset = across * sizes.dilations[1] * sizes.channels;
+            let place = down * sizes.down() + across * sizes.dilations[1] * sizes.channels;
+            let first = *self.first.get_or_insert(place);
             self.indices.push(down * sizes.window[1] + across);
-            self.offsets
-                .push((down * sizes.down() + across_offset) as isize);
+            self.offsets.push((place - first) as isize);
         }
     }
 }
