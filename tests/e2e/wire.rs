@@ -277,7 +277,7 @@ fn headers_that_do_not_come_end_the_connection() {
     let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
     stream.write_all(b"GET /v2 HTTP/1.1\r\nHost:").unwrap();
     stream
-        .set_read_timeout(Some(std::time::Duration::from_secs(30)))
+        .set_read_timeout(Some(Duration::from_secs(30)))
         .unwrap();
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut stream, &mut rest).unwrap();
