@@ -24,7 +24,6 @@ use modelet_runtime::{InferError, Modelet};
 use crate::app::App;
 use crate::registry::{Ready, Work};
 use crate::request::{Answer, By, Failure, Request};
-use admission::{Permit, Refused};
 use ensemble::Ensemble;
 
 /// A version that may answer, and what its model's `model.toml` asks of answers.
@@ -165,23 +164,24 @@ async fn alone(
     modelet: &Modelet,
     asked: Asked<'_>,
 ) -> Result<Vec<Tensor>, Failure> {
-    let held = admit(app, ready, asked.deadline).await?;
-    let (inputs, deadline) = (asked.inputs, asked.deadline);
-    let ran = run(ready, modelet, inputs, asked.outputs, deadline, held);
-    let (outputs, time) = ran.await?;
-    record(ready, &outputs, asked.rows, time);
-    Ok(outputs?)
-}
-
-/// Waits for the right to run.
-async fn admit(app: &App, ready: &Ready, deadline: Instant) -> Result<(Permit, Permit), Refused> {
     let start = Instant::now();
     // The model's own limit first: a busy model's callers wait there and leave the server's
     // places to other models.
-    let place = ready.admission.admit(deadline).await?;
-    let turn = app.admission.admit(deadline).await?;
+    let place = ready.admission.admit(asked.deadline).await?;
+    let turn = app.admission.admit(asked.deadline).await?;
     ready.statistics.queue.add(start.elapsed());
-    Ok((place, turn))
+    let (inputs, deadline) = (asked.inputs, asked.deadline);
+    let ran = run(
+        ready,
+        modelet,
+        inputs,
+        asked.outputs,
+        deadline,
+        (place, turn),
+    );
+    let (outputs, time) = ran.await?;
+    record(ready, &outputs, asked.rows, time);
+    Ok(outputs?)
 }
 
 async fn together(

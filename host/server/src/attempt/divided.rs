@@ -7,7 +7,7 @@ use modelet_policy::batching::{Batching, may_join};
 use modelet_protocol::{Tensor, rows};
 use modelet_runtime::Modelet;
 
-use super::{Asked, admit, alone, record, run_elsewhere};
+use super::{Asked, alone};
 use crate::app::App;
 use crate::registry::Ready;
 use crate::request::Failure;
@@ -34,7 +34,7 @@ pub(super) async fn ask(
             rows: *rows,
             ..asked
         };
-        call(app, ready, modelet, part)
+        alone(app, ready, modelet, part)
     });
     let answers = try_join_all(calls).await?;
     match joined(&answers) {
@@ -45,27 +45,6 @@ pub(super) async fn ask(
             alone(app, ready, modelet, asked).await
         }
     }
-}
-
-/// One part, on a thread of its own.
-async fn call(
-    app: &App,
-    ready: &Arc<Ready>,
-    modelet: &Modelet,
-    part: Asked<'_>,
-) -> Result<Vec<Tensor>, Failure> {
-    let held = admit(app, ready, part.deadline).await?;
-    let (outputs, time) = run_elsewhere(
-        ready,
-        modelet,
-        part.inputs,
-        part.outputs,
-        part.deadline,
-        held,
-    )
-    .await?;
-    record(ready, &outputs, part.rows, time);
-    Ok(outputs?)
 }
 
 /// `None`: they differ in more than rows.

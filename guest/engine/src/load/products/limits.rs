@@ -1,4 +1,5 @@
-//! Limits that a new shape keeps apart from the product whose values they are for.
+//! Limits apart from the product or convolution whose values they are for: behind a new shape, or because tract knows none
+//! of its own.
 
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::binary::{OptBinByScalar, OptBinChain};
