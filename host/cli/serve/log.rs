@@ -1,4 +1,4 @@
-//! The log: lines on standard error. Those that tell of nothing wrong are written a few at a time.
+//! The log: lines on standard error. Those of requests are written a few at a time.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,14 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracing::{Level, Metadata};
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::settings::LogFormat;
 
-/// How long a line waits at most.
+/// How long a line of a request waits at most.
 const DELAY: Duration = Duration::from_millis(100);
 
 /// With more than this nothing waits.
@@ -102,7 +102,7 @@ impl<'a> MakeWriter<'a> for Lines {
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> Line<'a> {
         Line {
             lines: self,
-            is_urgent: *event.level() <= Level::WARN,
+            is_urgent: event.target() != modelet_server::REQUEST_LOG,
         }
     }
 }

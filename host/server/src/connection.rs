@@ -20,7 +20,7 @@ use crate::route::Peer;
 use crate::{admin, grpc, rest, rollouts};
 use beginning::Beginning;
 
-pub use log::REQUEST_ID;
+pub use log::{REQUEST_ID, TARGET as REQUEST_LOG};
 
 /// Serves REST and gRPC, which share the port, and the admin API where it has a listener, until
 /// `shutdown` completes; then answers what is in flight, for as long as the configuration allows.

@@ -28,5 +28,5 @@ mod statistics;
 
 pub use app::{App, StartError};
 pub use config::{Config, Role, Token};
-pub use connection::run;
+pub use connection::{REQUEST_LOG, run};
 pub use replica::{follow, tell};

@@ -14,6 +14,9 @@ use crate::registry::Ready;
 /// Names a request, across all who have to do with it.
 pub const REQUEST_ID: &str = "x-request-id";
 
+/// The target of the lines, by which they are told from all others.
+pub const TARGET: &str = module_path!();
+
 /// Takes the caller's request id or makes one, and gives it back with the answer. An answer whose
 /// extensions have the version that gave it is logged with that.
 pub async fn log(mut request: Request, next: Next) -> Response {

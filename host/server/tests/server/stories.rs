@@ -138,24 +138,19 @@ fn a_full_queue_leads_to_another_version() {
         concurrency: 2,
         ..config()
     };
-    let spec = "limits = { concurrency = 1, queue = 0, timeout = \"10s\" }\n\
+    let spec = "limits = { concurrency = 1, queue = 0, timeout = \"3s\" }\n\
                 fallback = { chain = [{ model = \"echo\" }], on = [\"overload\"] }";
-    let mut served = served(config, Behaviour::Spin, spec);
+    let served = served(config, Behaviour::Spin, spec);
     served.put("echo/1/model.wasm", &modelet(Behaviour::Echo));
     served.app.refresh();
-    let body = row("1");
-    let head = format!(
-        "POST {INFER} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let mut busy = served.connect();
-    std::io::Write::write_all(&mut busy, (head + &body).as_bytes()).unwrap();
-    wait_for("an answer of another", || {
-        let answer = ask(&served, &[]);
-        answer.status == 200 && by(&answer) == ("echo/1".to_owned(), Some("overload"))
+    let answers = std::thread::scope(|scope| {
+        let clients = [0, 1].map(|_| scope.spawn(|| ask(&served, &[])));
+        clients.map(|client| client.join().unwrap())
     });
-    drop(busy);
-    served.stop();
+    let (answered, spun): (Vec<_>, Vec<_>) = answers.iter().partition(|it| it.status == 200);
+    assert_eq!((answered.len(), spun.len()), (1, 1));
+    assert_eq!(by(answered[0]), ("echo/1".to_owned(), Some("overload")));
+    spun[0].check_error(504, "before its deadline");
 }
 
 #[test]
