@@ -10,6 +10,7 @@ mod distribution;
 mod kernels;
 mod models;
 mod parity;
+mod quantized;
 mod repository;
 mod rollout;
 mod server;

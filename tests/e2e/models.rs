@@ -138,7 +138,7 @@ fn no_image_at_all_has_no_scores() {
         data: vec![],
     };
     let deadline = Instant::now() + Duration::from_secs(120);
-    let answer = load("mobilenet", false).infer(vec![nothing], &[], deadline);
+    let answer = load(&built::modelet("mobilenet"), false).infer(vec![nothing], &[], deadline);
     assert_eq!(answer.unwrap()[0].shape, [0, 1000]);
 }
 
@@ -171,28 +171,34 @@ fn an_artifact_holds_the_code_and_the_weights_that_it_needs_and_little_else() {
 }
 
 fn check(name: &str) {
-    let Some(golden) = golden_file(name) else {
-        return;
-    };
-    let cases = golden::parse(&fs::read(golden).unwrap()).unwrap();
-    assert!(!cases.is_empty());
-    for reuse in [false, true] {
-        let modelet = load(name, reuse);
-        for case in &cases {
-            let deadline = Instant::now() + Duration::from_secs(120);
-            let answer = modelet.infer(case.inputs.clone(), &[], deadline).unwrap();
-            assert_eq!(answer.len(), case.outputs.len(), "{name}: {}", case.name);
-            for (expected, got) in case.outputs.iter().zip(&answer) {
-                assert_eq!(expected.name, got.name);
-                if let Err(difference) = expected.agrees_with(got) {
-                    panic!("{name}: {}: {difference}", case.name);
-                }
-            }
-        }
+    if let Some(golden) = golden_file(name) {
+        let difference = answers(&built::modelet(name), &golden).err();
+        assert_eq!(difference, None, "{name}");
     }
 }
 
-fn load(name: &str, reuse: bool) -> Modelet {
+/// Whether a modelet answers its golden cases, from a fresh instance and from one that was used before.
+pub fn answers(modelet: &Path, golden: &Path) -> Result<(), String> {
+    let cases = golden::parse(&fs::read(golden).unwrap()).unwrap();
+    assert!(!cases.is_empty());
+    for reuse in [false, true] {
+        let modelet = load(modelet, reuse);
+        for case in &cases {
+            let deadline = Instant::now() + Duration::from_secs(120);
+            let answer = modelet.infer(case.inputs.clone(), &[], deadline).unwrap();
+            assert_eq!(answer.len(), case.outputs.len(), "{}", case.name);
+            for (expected, got) in case.outputs.iter().zip(&answer) {
+                assert_eq!(expected.name, got.name);
+                expected
+                    .agrees_with(got)
+                    .map_err(|difference| format!("{}: {difference}", case.name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn load(modelet: &Path, reuse: bool) -> Modelet {
     let config = Config {
         cache: Some(built::cache()),
         max_instances: 4,
@@ -202,7 +208,7 @@ fn load(name: &str, reuse: bool) -> Modelet {
         memory_bytes: 1 << 30,
         reuse,
     };
-    let bytes = fs::read(built::modelet(name)).unwrap();
+    let bytes = fs::read(modelet).unwrap();
     Compiler::new(&config)
         .unwrap()
         .load(&bytes, limits)

@@ -13,6 +13,8 @@ mod gemv;
 #[cfg(target_arch = "wasm32")]
 mod images;
 #[cfg(target_arch = "wasm32")]
+mod integers;
+#[cfg(target_arch = "wasm32")]
 mod packed;
 #[cfg(target_arch = "wasm32")]
 mod product;
@@ -21,7 +23,7 @@ mod winograd;
 
 #[cfg(target_arch = "wasm32")]
 mod exports {
-    use super::{depthwise, dispatch, gemm, gemv, images, product, winograd};
+    use super::{depthwise, dispatch, gemm, gemv, images, integers, product, winograd};
 
     #[unsafe(no_mangle)]
     extern "C" fn check_gemm() -> u64 {
@@ -56,6 +58,11 @@ mod exports {
     #[unsafe(no_mangle)]
     extern "C" fn check_images() -> u64 {
         text(images::check())
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn check_integers() -> u64 {
+        text(integers::check())
     }
 
     #[unsafe(no_mangle)]

@@ -134,6 +134,7 @@ fn read(framework: &Onnx, onnx: &[u8]) -> TractResult<ModelProto> {
     whole::check(&proto)?;
     if let Some(graph) = &mut proto.graph {
         maps::as_tables(graph)?;
+        modelet_operators::quantized::fold(graph);
         modelet_operators::refuse(framework, graph)?;
     }
     Ok(proto)

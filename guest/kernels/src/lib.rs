@@ -8,11 +8,13 @@
 //! branch all loads of an iteration would come first, and their values would not fit into the
 //! registers.
 //!
-//! Absences: natively there is nothing here, tract has kernels for every processor.
+//! Absences: natively there is nothing here but the integers, by plain loops; tract has kernels for every processor.
 
 #[cfg(target_arch = "wasm32")]
 #[macro_use]
 mod steps;
+
+pub mod integer;
 
 #[cfg(target_arch = "wasm32")]
 mod depthwise;

@@ -16,6 +16,7 @@ mod cases;
 mod mapping;
 mod ml;
 mod original;
+pub mod quantized;
 mod recurrent;
 mod tensor;
 mod unknown;
@@ -35,5 +36,6 @@ pub fn register(onnx: &mut Onnx) {
     operators.insert("RNN", recurrent::rnn);
     operators.insert("Swish", activations::swish);
     ml::register(operators);
+    quantized::register(operators);
     tensor::register(operators);
 }

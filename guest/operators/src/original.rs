@@ -7,12 +7,13 @@ use tract_onnx::tract_hir::internal::*;
 /// An operator's name in ONNX, and the name its builder is kept under.
 pub type Kept = (&'static str, &'static str);
 
+pub const QUANTIZE_LINEAR: Kept = ("QuantizeLinear", "tract's QuantizeLinear");
 pub const SLICE: Kept = ("Slice", "tract's Slice");
 pub const SPACE_TO_DEPTH: Kept = ("SpaceToDepth", "tract's SpaceToDepth");
 
 /// To be called before anything is replaced.
 pub fn keep(operators: &mut OnnxOpRegister) {
-    for (name, kept) in [SLICE, SPACE_TO_DEPTH] {
+    for (name, kept) in [QUANTIZE_LINEAR, SLICE, SPACE_TO_DEPTH] {
         if let Some(original) = operators.0.get(name).copied() {
             operators.insert(kept, original);
         }

@@ -10,7 +10,7 @@ use crate::advice::missing;
 /// is not among these would be taken for it.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", MICROSOFT];
 
-const MICROSOFT: &str = "com.microsoft";
+pub const MICROSOFT: &str = "com.microsoft";
 
 /// ONNX Runtime's operators whose names ONNX gave to others that compute something else.
 const NAMESAKES: [&str; 1] = ["Attention"];

@@ -27,10 +27,11 @@ pub fn build(name: &str, options: &[&str], version: &Path) -> Result<()> {
         .args(options))
 }
 
-/// Models that only tests have a use for, in `target/protocol-models` and `target/refused`.
+/// Models that only tests have a use for, in `target/protocol-models`, `target/quantized` and `target/refused`.
 pub fn make_for_tests() -> Result<()> {
     let python = environment()?;
     run(command(&python).args(["tests/clients/protocol_models.py", "target/protocol-models"]))?;
+    run(command(&python).args(["tests/e2e/quantized.py", "target/quantized"]))?;
     run(command(&python).args(["tests/zoo/refused.py", "target/refused"]))
 }
 

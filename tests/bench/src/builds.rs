@@ -15,6 +15,12 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         make.arg(format!("tests/bench/{name}.py"));
         run(make.arg(&bench.model(name)?.onnx))?;
     }
+    for name in ["mobilenet", "resnet50"] {
+        let quantized = bench.model(&format!("{name}-int8"))?;
+        let mut make = Command::new(&bench.python);
+        make.arg("tests/bench/quantized.py");
+        run(make.args([&bench.model(name)?.onnx, &quantized.onnx]))?;
+    }
     let first = bench.model("iris")?;
     table.row("first `build` ever, iris", timed(bench, first)?, "");
     for (name, promise) in [
@@ -23,6 +29,8 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         ("mobilenet", "≤ 1 s"),
         ("mobilenet-open", "≤ 1 s"),
         ("resnet50", ""),
+        ("mobilenet-int8", ""),
+        ("resnet50-int8", ""),
         ("large", ""),
     ] {
         let model = bench.model(name)?;

@@ -125,6 +125,8 @@ fn models(folder: &Path) -> Vec<Model> {
         // As exporters write it: any number of images.
         model("mobilenet-open", "target/models/mobilenet/model.onnx", &[]),
         made("resnet50"),
+        made("mobilenet-int8"),
+        made("resnet50-int8"),
         made("large"),
     ]
 }

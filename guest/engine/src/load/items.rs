@@ -4,6 +4,9 @@
 //! that never mixes the items of its batch gives the same answer when it is prepared for one item
 //! and run once for each.
 
+use modelet_operators::quantized::{
+    Quantization, QuantizedConvolution, QuantizedProduct, QuantizedSum,
+};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::array::{Pad, Slice, TypedConcat};
 use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
@@ -12,6 +15,7 @@ use tract_onnx::tract_hir::tract_core::ops::cnn::{Conv, MaxPool, PoolSpec, SumPo
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Softmax};
+use tract_onnx::tract_hir::tract_core::ops::quant::DequantizeLinearF32;
 use tract_onnx::tract_hir::tract_core::ops::source::TypedSource;
 
 /// The name of the batch's symbol, if `model` has a convolution and keeps the items of its batch apart.
@@ -110,6 +114,11 @@ fn works_by_item(op: &dyn Op, given: &[Place]) -> TractResult<bool> {
             || op.is::<ElementWiseOp>()
             || op.is::<TypedBinOp>()
             || op.is::<Cast>()
+            || op.is::<Quantization>()
+            || op.is::<QuantizedSum>()
+            || op.is::<DequantizeLinearF32>()
+            || only_first_has_batch
+                && (op.is::<QuantizedConvolution>() || op.is::<QuantizedProduct>())
     })
 }
 

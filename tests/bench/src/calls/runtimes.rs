@@ -20,24 +20,53 @@ const SECONDS: &str = "3";
 const WEB: &str = "target/browser/node_modules/onnxruntime-web";
 
 pub fn measure(compiler: &Compiler, bench: &Bench, table: &mut Table) -> Result<()> {
-    let mut python = Command::new(&bench.python);
-    python.arg("tests/bench/ort.py");
-    let what = "warm inference ÷ ONNX Runtime, one thread: mobilenet";
-    table.row(what, beside(compiler, bench, &mut python)?, "≤ 2.2");
-    let mut node = Command::new("node");
-    node.arg("tests/bench/ort.mjs");
-    let measured = match Path::new(WEB).exists() {
-        true => beside(compiler, bench, &mut node)?,
-        false => "not measured: there is no Node.js with npm".to_owned(),
-    };
-    let what = "warm inference ÷ onnxruntime-web in Node, one thread: mobilenet";
-    table.row(what, measured, "≤ 0.65");
+    for (name, of_runtime, of_web) in [
+        ("mobilenet", "≤ 2.2", "≤ 0.65"),
+        ("mobilenet-int8", "", ""),
+        ("resnet50-int8", "", ""),
+    ] {
+        let mut python = Command::new(&bench.python);
+        python.arg("tests/bench/ort.py");
+        let what = format!("warm inference ÷ ONNX Runtime, one thread: {name}");
+        let measured = beside(compiler, bench, name, &mut python)?;
+        table.row(what, measured, of_runtime);
+        let mut node = Command::new("node");
+        node.arg("tests/bench/ort.mjs");
+        let measured = match Path::new(WEB).exists() {
+            true => beside(compiler, bench, name, &mut node)?,
+            false => "not measured: there is no Node.js with npm".to_owned(),
+        };
+        let what = format!("warm inference ÷ onnxruntime-web in Node, one thread: {name}");
+        table.row(what, measured, of_web);
+    }
+    for name in ["mobilenet", "resnet50"] {
+        let what = format!("warm inference, int8 ÷ f32: {name}");
+        table.row(what, quantized(compiler, bench, name)?, "");
+    }
     Ok(())
 }
 
+/// The two take turns.
+fn quantized(compiler: &Compiler, bench: &Bench, name: &str) -> Result<String> {
+    let prepared = |name: &str| -> Result<_> {
+        let modelet = load(compiler, bench, bench.model(name)?, true)?;
+        let inputs = zeros(&modelet)?;
+        Ok((modelet, inputs))
+    };
+    let (bytes, floats) = (prepared(&format!("{name}-int8"))?, prepared(name)?);
+    let (mut of_bytes, mut of_floats) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        of_bytes.push(median(|| call(&bytes.0, &bytes.1))?);
+        of_floats.push(median(|| call(&floats.0, &floats.1))?);
+    }
+    of_bytes.sort_unstable();
+    of_floats.sort_unstable();
+    Ok(ratio(quantile(&of_bytes, 0.5), quantile(&of_floats, 0.5)))
+}
+
 /// The two take turns, so that a busy moment is not the loss of one.
-fn beside(compiler: &Compiler, bench: &Bench, peer: &mut Command) -> Result<String> {
-    let model = bench.model("mobilenet")?;
+fn beside(compiler: &Compiler, bench: &Bench, name: &str, peer: &mut Command) -> Result<String> {
+    let model = bench.model(name)?;
     peer.arg(&model.onnx).arg(SECONDS);
     let modelet = load(compiler, bench, model, true)?;
     let inputs = zeros(&modelet)?;
