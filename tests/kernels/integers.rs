@@ -194,7 +194,8 @@ fn convolution(draws: &mut Draws, windows: &Windows) -> Result<(), String> {
     }
     let mut got = vec![-1; filters * places];
     let packed = Weights::new(filters, depth, |row, k| factors[row * depth + k]);
-    let prepared = Image::new(windows, Bytes::Unsigned(&image), ZERO);
+    let mut prepared = Image::new(windows.clone());
+    prepared.set(Bytes::Unsigned(&image), ZERO);
     let mut output = Output {
         to: To::Sums(&mut got),
         strides,
@@ -210,15 +211,16 @@ fn convolution(draws: &mut Draws, windows: &Windows) -> Result<(), String> {
         channels: 1,
         ..windows.clone()
     };
-    for filter in 0..filters {
+    let mut of_channel = Image::new(of_one);
+    for channel in 0..channels {
         let size = windows.image[0] * windows.image[1];
-        let of_channel = Bytes::Unsigned(&image).part(filter / 2 * size, size);
-        let image = Image::new(&of_one, of_channel, ZERO);
+        of_channel.set(Bytes::Unsigned(&image).part(channel * size, size), ZERO);
+        let to = &mut got[2 * channel * places..];
         let mut output = Output {
-            to: To::Sums(&mut got),
+            to: To::Sums(to),
             strides,
         };
-        depthwise.run(filter, &image, &mut output);
+        depthwise.run(2 * channel..2 * (channel + 1), &of_channel, &mut output);
     }
     let mut expected = vec![0; filters * places];
     for (index, sum) in expected.iter_mut().enumerate() {

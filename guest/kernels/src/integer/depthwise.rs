@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "wasm32")]
 use std::arch::wasm32::*;
+use std::ops::Range;
 
 use super::image::Image;
 use super::output::Output;
@@ -25,31 +26,24 @@ impl Taps {
         Taps { count, values }
     }
 
-    pub fn filters(&self) -> usize {
-        self.values.len() / self.count
-    }
-
-    /// The sums of filter number `filter` over an image of one channel.
+    /// The sums of some filters over an image of one channel, the first of them in the first row.
     ///
     /// # Panics
     /// If the image's windows have another size, or the output is too small.
     #[inline(never)]
-    pub fn run(&self, filter: usize, image: &Image, output: &mut Output<'_>) {
+    pub fn run(&self, filters: Range<usize>, image: &Image, output: &mut Output<'_>) {
         let offsets = image.offsets();
         assert_eq!(offsets.len(), self.count, "windows of another size");
-        let taps = &self.values[filter * self.count..][..self.count];
-        let pair = |index: usize| Pair::of(taps, offsets, index);
-        match self.count.div_ceil(2) {
-            // Three by one, three by three, five by five: their pairs are written out.
-            2 => run(std::array::from_fn::<_, 2, _>(pair), filter, image, output),
-            5 => run(std::array::from_fn::<_, 5, _>(pair), filter, image, output),
-            13 => run(std::array::from_fn::<_, 13, _>(pair), filter, image, output),
-            pairs => run(
-                (0..pairs).map(pair).collect::<Vec<_>>(),
-                filter,
-                image,
-                output,
-            ),
+        for (row, filter) in filters.enumerate() {
+            let taps = &self.values[filter * self.count..][..self.count];
+            let pair = |index: usize| Pair::of(taps, offsets, index);
+            match self.count.div_ceil(2) {
+                // Three by one, three by three, five by five: their pairs are written out.
+                2 => run(std::array::from_fn::<_, 2, _>(pair), row, image, output),
+                5 => run(std::array::from_fn::<_, 5, _>(pair), row, image, output),
+                13 => run(std::array::from_fn::<_, 13, _>(pair), row, image, output),
+                pairs => run((0..pairs).map(pair).collect::<Vec<_>>(), row, image, output),
+            }
         }
     }
 }
@@ -77,7 +71,7 @@ impl Pair {
 }
 
 #[inline(always)]
-fn run(pairs: impl AsRef<[Pair]>, filter: usize, image: &Image, output: &mut Output<'_>) {
+fn run(pairs: impl AsRef<[Pair]>, to: usize, image: &Image, output: &mut Output<'_>) {
     let pairs = pairs.as_ref();
     let [rows, across] = image.outputs();
     let furthest = image.offsets().iter().max().copied().unwrap_or(0);
@@ -93,7 +87,7 @@ fn run(pairs: impl AsRef<[Pair]>, filter: usize, image: &Image, output: &mut Out
             // SAFETY: so far it was asserted to go.
             let sums = unsafe { sums(pairs, values.as_ptr().add(col)) };
             let cols = COLS.min(across - col);
-            output.rows([filter, row * across + col], &[sums], cols);
+            output.rows([to, row * across + col], &[sums], cols);
         }
     }
 }

@@ -24,10 +24,11 @@ impl Windows {
     }
 }
 
-/// An image less its zero point, with borders of zeros, channel by channel. What is a step apart across is side by
-/// side, so that neighbouring windows read neighbours.
+/// An image less its zero point, with borders of zeros, channel by channel.
 #[derive(Clone, Debug)]
 pub struct Image {
+    windows: Windows,
+    lie: Lie,
     values: Vec<i16>,
     /// Of the taps, channel by channel, row by row, from a window's start.
     offsets: Vec<usize>,
@@ -36,66 +37,115 @@ pub struct Image {
     outputs: [usize; 2],
 }
 
-impl Image {
-    /// # Panics
-    /// If `image` has not as many values as `windows` says, or a window, a step or a dilation is zero.
-    #[inline(never)]
-    pub fn new(windows: &Windows, image: Bytes<'_>, zero: i16) -> Image {
-        let [height, width] = [windows.extent(0), windows.extent(1)];
+/// How the values of an image lie. What is a step apart across is side by side, so that neighbouring windows read
+/// neighbours.
+#[derive(Clone, Debug)]
+struct Lie {
+    step: usize,
+    /// Columns that are a step apart.
+    phase: usize,
+    row: usize,
+    channel: usize,
+}
+
+impl Lie {
+    fn of(windows: &Windows) -> Lie {
         let step = windows.steps[1];
-        // Every so many columns there is one that a window begins at.
-        let phase = width.div_ceil(step);
+        let phase = windows.extent(1).div_ceil(step);
         let row = phase * step;
-        let channel = row * height;
-        // A vector may begin at the last value.
-        let mut values = vec![0; windows.channels * channel + COLS];
-        let [rows, cols] = windows.image;
-        assert_eq!(image.len(), windows.channels * rows * cols, "another image");
-        let [above, before] = windows.before;
-        let columns = cols.min(width.saturating_sub(before));
-        let lines = rows.min(height.saturating_sub(above));
-        if step == 1 && [row, channel] == [cols, rows * cols] {
-            image.write_less(zero, &mut values);
-        } else {
-            for (of, line) in
-                (0..windows.channels).flat_map(|of| (0..lines).map(move |line| (of, line)))
-            {
-                let from = image.part((of * rows + line) * cols, columns);
-                let to = &mut values[of * channel + (above + line) * row..][..row];
-                match step {
-                    1 => from.write_less(zero, &mut to[before..]),
-                    2 => {
-                        let (even, odd) = to.split_at_mut(phase);
-                        from.part_less(zero, before, even, odd);
-                    }
-                    _ => {
-                        for (index, col) in (before..before + columns).enumerate() {
-                            to[col % step * phase + col / step] = from.at(index) - zero;
-                        }
-                    }
+        Lie {
+            step,
+            phase,
+            row,
+            channel: row * windows.extent(0),
+        }
+    }
+
+    /// Where a column is in a row.
+    fn col(&self, col: usize) -> usize {
+        col % self.step * self.phase + col / self.step
+    }
+
+    /// A row that begins at a column.
+    fn write(&self, levels: Bytes<'_>, zero: i16, before: usize, to: &mut [i16]) {
+        let to = &mut to[..self.row];
+        match self.step {
+            1 => levels.write_less(zero, &mut to[before..]),
+            2 => {
+                let (even, odd) = to.split_at_mut(self.phase);
+                levels.part_less(zero, before, even, odd);
+            }
+            _ => {
+                for index in 0..levels.len() {
+                    to[self.col(before + index)] = levels.at(index) - zero;
                 }
             }
         }
+    }
+
+    fn offsets(&self, windows: &Windows) -> Vec<usize> {
         let [down, across] = windows.window;
         let mut offsets = Vec::with_capacity(windows.channels * down * across);
-        for of in 0..windows.channels {
+        for channel in 0..windows.channels {
             for tap in 0..down * across {
-                let line = tap / across * windows.dilations[0];
+                let row = tap / across * windows.dilations[0];
                 let col = tap % across * windows.dilations[1];
-                offsets.push(of * channel + line * row + col % step * phase + col / step);
+                offsets.push(channel * self.channel + row * self.row + self.col(col));
             }
         }
-        let down = row * windows.steps[0];
+        offsets
+    }
+}
+
+impl Image {
+    /// One of zeros.
+    ///
+    /// # Panics
+    /// If a window, a step or a dilation is zero.
+    pub fn new(windows: Windows) -> Image {
+        let lie = Lie::of(&windows);
+        let down = lie.row * windows.steps[0];
         let outputs = match windows.outputs {
             // Windows of one row follow on those of the one above.
             [rows, cols] if down == cols => [1, rows * cols],
             outputs => outputs,
         };
         Image {
-            values,
-            offsets,
+            // A vector may begin at the last value.
+            values: vec![0; windows.channels * lie.channel + COLS],
+            offsets: lie.offsets(&windows),
             down,
             outputs,
+            lie,
+            windows,
+        }
+    }
+
+    /// # Panics
+    /// If the levels are not as many as those of the image before.
+    #[inline(never)]
+    pub fn set(&mut self, levels: Bytes<'_>, zero: i16) {
+        let Windows {
+            channels,
+            image: [rows, cols],
+            before: [above, before],
+            ..
+        } = self.windows;
+        assert_eq!(levels.len(), channels * rows * cols, "another image");
+        if self.lie.step == 1 && [self.lie.row, self.lie.channel] == [cols, rows * cols] {
+            return levels.write_less(zero, &mut self.values);
+        }
+        let seen = |axis: usize| {
+            let extent = self.windows.extent(axis);
+            self.windows.image[axis].min(extent.saturating_sub(self.windows.before[axis]))
+        };
+        let (rows_seen, cols_seen) = (seen(0), seen(1));
+        for channel in 0..channels {
+            for row in 0..rows_seen {
+                let from = levels.part((channel * rows + row) * cols, cols_seen);
+                let to = channel * self.lie.channel + (above + row) * self.lie.row;
+                self.lie.write(from, zero, before, &mut self.values[to..]);
+            }
         }
     }
 

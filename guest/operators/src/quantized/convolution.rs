@@ -36,8 +36,33 @@ struct Layer {
 enum Groups {
     /// The filters of each.
     Some(Vec<Weights>),
-    /// As many as channels.
-    Depthwise(Taps),
+    /// One for each channel.
+    Depthwise { channels: usize, taps: Taps },
+}
+
+impl Groups {
+    /// Of filters that fall into as many groups.
+    fn of(weights: &Tensor, n_groups: usize) -> TractResult<Groups> {
+        let values = weights.try_as_plain_ram()?.as_slice::<i16>()?;
+        let (filters, depth) = (weights.shape()[0], values.len() / weights.shape()[0]);
+        if weights.shape()[1] == 1 {
+            let taps = Taps::new(depth, values.to_vec());
+            let channels = n_groups;
+            return Ok(Groups::Depthwise { channels, taps });
+        }
+        let filters = filters / n_groups;
+        let group =
+            |values: &[i16]| Weights::new(filters, depth, |row, at| values[row * depth + at]);
+        let groups = values.chunks_exact(filters * depth).map(group);
+        Ok(Groups::Some(groups.collect()))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Groups::Some(groups) => groups.len(),
+            Groups::Depthwise { channels, .. } => *channels,
+        }
+    }
 }
 
 pub fn convolution(
@@ -65,16 +90,6 @@ pub fn convolution(
         node.expect(!sizes.contains(&0), "no steps of nothing")?;
         Ok(two(&sizes))
     };
-    let values = weights.try_as_plain_ram()?.as_slice::<i16>()?;
-    let depth = values.len() / filters;
-    let groups = if of_group == 1 {
-        Groups::Depthwise(Taps::new(depth, values.to_vec()))
-    } else {
-        let filters = filters / n_groups;
-        let group =
-            |values: &[i16]| Weights::new(filters, depth, |row, at| values[row * depth + at]);
-        Groups::Some(values.chunks_exact(filters * depth).map(group).collect())
-    };
     let layer = Layer {
         channels: of_group * n_groups,
         filters,
@@ -84,7 +99,7 @@ pub fn convolution(
         padding: padding(node, axes)?,
         axes,
         zero: Zero::of(ctx, node)?,
-        groups,
+        groups: Groups::of(&weights, n_groups)?,
         becoming: Becoming::of(ctx, node, filters)?,
     };
     Ok((expand(QuantizedConvolution(Arc::new(layer))), vec![]))
@@ -146,46 +161,29 @@ impl Layer {
         let mut output = Tensor::zero_dt(self.becoming.datum_type(), &shape)?;
         let mut to = output.try_as_plain_ram_mut()?;
         let places = windows.outputs[0] * windows.outputs[1];
-        let area = windows.image[0] * windows.image[1];
-        if places == 0 || area == 0 {
+        let size = windows.channels * windows.image[0] * windows.image[1];
+        if places == 0 || size == 0 {
             return Ok(output);
         }
-        let image = bytes(image)?;
-        let mut at = 0;
-        let mut next = || {
-            let channels = image.part(at, windows.channels * area);
-            at += windows.channels * area;
-            Image::new(&windows, channels, zero)
-        };
-        for item in 0..shape[0] {
-            let start = item * self.filters * places;
+        let (levels, mut image) = (bytes(image)?, Image::new(windows));
+        let n_groups = self.groups.len();
+        let filters = self.filters / n_groups;
+        for index in 0..shape[0] * n_groups {
+            image.set(levels.part(index * size, size), zero);
+            let group = index % n_groups;
+            let rows = group * filters..(group + 1) * filters;
+            let start = index * filters * places;
+            let strides = [places, 1];
+            let mut output =
+                self.becoming
+                    .output(&mut to, start, rows.clone(), strides, &factors)?;
             match &self.groups {
                 Groups::Some(groups) => {
-                    for (group, weights) in groups.iter().enumerate() {
-                        let rows = group * weights.rows()..(group + 1) * weights.rows();
-                        let start = start + rows.start * places;
-                        let mut output =
-                            self.becoming
-                                .output(&mut to, start, rows, [places, 1], &factors)?;
-                        product(weights, Columns::Windows(&next()), &mut output);
-                    }
+                    product(&groups[group], Columns::Windows(&image), &mut output);
                 }
-                Groups::Depthwise(taps) => {
-                    let filters = 0..self.filters;
-                    let mut output =
-                        self.becoming
-                            .output(&mut to, start, filters, [places, 1], &factors)?;
-                    let of_channel = self.filters / self.channels;
-                    for channel in 0..self.channels {
-                        let image = next();
-                        for filter in channel * of_channel..(channel + 1) * of_channel {
-                            taps.run(filter, &image, &mut output);
-                        }
-                    }
-                }
+                Groups::Depthwise { taps, .. } => taps.run(rows, &image, &mut output),
             }
         }
-        drop(to);
         Ok(output)
     }
 
@@ -196,10 +194,7 @@ impl Layer {
         let outputs: TVec<usize> = along.iter().map(|(_, size)| *size).collect();
         let alone = |size: [usize; 2]| if self.axes == 1 { [0, size[1]] } else { size };
         Ok(Windows {
-            channels: match &self.groups {
-                Groups::Some(groups) => self.channels / groups.len(),
-                Groups::Depthwise(_) => 1,
-            },
+            channels: self.channels / self.groups.len(),
             image: two(image),
             before: alone(two(&before)),
             window: self.window,

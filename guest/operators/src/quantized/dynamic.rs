@@ -94,7 +94,6 @@ impl EvalOp for DynamicQuantization {
         let mut levels = Tensor::zero::<u8>(inputs[0].shape())?;
         let mut to = levels.try_as_plain_ram_mut()?;
         quantize(values, scale, &steps, to.as_bytes_mut());
-        drop(to);
         Ok(tvec!(
             levels.into_tvalue(),
             tensor0(scale).into_tvalue(),

@@ -64,7 +64,6 @@ impl Layer {
             .becoming
             .output(&mut to, 0, 0..rows, [1, rows], &factors)?;
         multiply(&self.weights, Columns::Lines(&columns), &mut written);
-        drop(to);
         Ok(output)
     }
 }

@@ -126,7 +126,6 @@ impl EvalOp for Quantization {
         let mut levels = Tensor::zero_dt(self.datum_type, inputs[0].shape())?;
         let mut to = levels.try_as_plain_ram_mut()?;
         quantize(values, self.scale, &self.steps, to.as_bytes_mut());
-        drop(to);
         Ok(tvec!(levels.into_tvalue()))
     }
 }

@@ -122,7 +122,6 @@ impl EvalOp for QuantizedSum {
         let mut to = output.try_as_plain_ram_mut()?;
         let operands = [(a, left.zero, left.factor), (b, right.zero, right.factor)];
         add(operands, &self.result.steps, to.as_bytes_mut());
-        drop(to);
         Ok(tvec!(output.into_tvalue()))
     }
 }
