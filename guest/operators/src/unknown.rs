@@ -38,7 +38,11 @@ pub fn refuse(onnx: &Onnx, graph: &GraphProto) -> TractResult<()> {
 
 fn is_known(onnx: &Onnx, node: &NodeProto) -> bool {
     let other = node.domain == MICROSOFT && NAMESAKES.contains(&&*node.op_type);
-    DOMAINS.contains(&&*node.domain) && !other && onnx.op_register.0.contains_key(&node.op_type)
+    has_known_domain(node) && !other && onnx.op_register.0.contains_key(&node.op_type)
+}
+
+pub fn has_known_domain(node: &NodeProto) -> bool {
+    DOMAINS.contains(&&*node.domain)
 }
 
 /// With its domain, where that is not ONNX's own.

@@ -9,9 +9,13 @@ use super::view::{
     Dequantized, Quantization, Quantized, View, attribute, count, int, is_of_bytes, is_single,
 };
 use super::{CONVOLUTION, PRODUCT, SUM};
+use crate::unknown::has_known_domain;
 
-/// Writes the layers of `graph` as operators of this module.
+/// Writes the layers of `graph` as operators of this module. A graph that will be refused is left alone.
 pub fn fold(graph: &mut GraphProto) {
+    if !graph.node.iter().all(has_known_domain) {
+        return;
+    }
     let nodes = std::mem::take(&mut graph.node);
     graph.node = nodes.into_iter().flat_map(expand).collect();
     let view = View::of(graph);
@@ -57,14 +61,14 @@ struct Layer {
 }
 
 fn layer(view: &View<'_>, node: &NodeProto, index: usize) -> Option<Layer> {
-    match (&*node.op_type, &*node.domain) {
-        ("Conv", _) => between(view, node, index, CONVOLUTION),
-        ("MatMul" | "Gemm", _) => between(view, node, index, PRODUCT),
-        ("Add", _) => sum(view, node, index),
-        ("QLinearConv", _) => of_levels(view, node, index, CONVOLUTION),
-        ("QLinearMatMul" | "QGemm", _) => of_levels(view, node, index, PRODUCT),
-        ("ConvInteger", _) => of_integers(view, node, index, CONVOLUTION),
-        ("MatMulInteger", _) => of_integers(view, node, index, PRODUCT),
+    match &*node.op_type {
+        "Conv" => between(view, node, index, CONVOLUTION),
+        "MatMul" | "Gemm" => between(view, node, index, PRODUCT),
+        "Add" => sum(view, node, index),
+        "QLinearConv" => of_levels(view, node, index, CONVOLUTION),
+        "QLinearMatMul" | "QGemm" => of_levels(view, node, index, PRODUCT),
+        "ConvInteger" => of_integers(view, node, index, CONVOLUTION),
+        "MatMulInteger" => of_integers(view, node, index, PRODUCT),
         _ => None,
     }
 }

@@ -191,6 +191,13 @@ fn levels_of_other_widths_are_left_alone() {
 }
 
 #[test]
+fn what_another_domain_calls_a_convolution_is_none() {
+    let mut nodes = between(&[]);
+    nodes[3].domain = "somebody".to_owned();
+    assert_eq!(folded(nodes, constants()).node.len(), 6);
+}
+
+#[test]
 fn a_runtimes_own_operators_are_written_as_steps() {
     let mut sum = node("QLinearAdd", "xq s z xq s z ys yz", "yq");
     sum.domain = "com.microsoft".to_owned();
