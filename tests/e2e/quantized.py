@@ -85,7 +85,10 @@ def image() -> Network:
 
 
 def rows() -> Network:
-    """Products of rows, some of them with a bias apart."""
+    """Products of rows, some of them with a bias apart.
+
+    None ends in softmax: ONNX Runtime computes that on levels by integers, which can be a level off.
+    """
     net = Network(["N", 20])
     net.then("MatMul", net.drawn(20, 33))
     net.then("Add", net.drawn(33))
@@ -93,7 +96,6 @@ def rows() -> Network:
     net.then("Gemm", net.drawn(33, 16), net.drawn(16))
     net.then("Tanh")
     net.then("MatMul", net.drawn(16, 5))
-    net.then("Softmax", axis=1)
     return net
 
 
@@ -124,6 +126,12 @@ def sample(net: Network, seed: int, items: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=[items, *net.shape[1:]]).astype(np.float32)
 
 
+def fits(weights: QuantType) -> bool:
+    """Whether weights are to have seven bits: with eight, ONNX Runtime's sums of two products overflow on processors
+    without instructions for them, and its answers are others."""
+    return weights == SIGNED
+
+
 def static(form: QuantFormat, activations: QuantType, weights: QuantType, per_channel: bool):
     def quantize(net: Network, source: Path, to: Path) -> None:
         quantize_static(
@@ -134,6 +142,7 @@ def static(form: QuantFormat, activations: QuantType, weights: QuantType, per_ch
             per_channel=per_channel,
             activation_type=activations,
             weight_type=weights,
+            reduce_range=fits(weights),
         )
 
     return quantize
@@ -141,7 +150,9 @@ def static(form: QuantFormat, activations: QuantType, weights: QuantType, per_ch
 
 def dynamic(weights: QuantType, per_channel: bool):
     def quantize(_net: Network, source: Path, to: Path) -> None:
-        quantize_dynamic(source, to, weight_type=weights, per_channel=per_channel)
+        quantize_dynamic(
+            source, to, weight_type=weights, per_channel=per_channel, reduce_range=fits(weights)
+        )
 
     return quantize
 
