@@ -140,6 +140,9 @@ impl Image {
             self.windows.image[axis].min(extent.saturating_sub(self.windows.before[axis]))
         };
         let (rows_seen, cols_seen) = (seen(0), seen(1));
+        if cols_seen == 0 {
+            return;
+        }
         for channel in 0..channels {
             for row in 0..rows_seen {
                 let from = levels.part((channel * rows + row) * cols, cols_seen);
