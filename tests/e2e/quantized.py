@@ -114,6 +114,15 @@ def sequence() -> Network:
     return net
 
 
+def wide() -> Network:
+    """Weights that are most of a modelet."""
+    net = Network(["N", 2000])
+    net.then("MatMul", net.drawn(2000, 2000))
+    net.then("Relu")
+    net.then("MatMul", net.drawn(2000, 5))
+    return net
+
+
 class Samples(CalibrationDataReader):
     def __init__(self, net: Network):
         self.left = [{"x": sample(net, seed, 4)} for seed in range(4)]
@@ -172,7 +181,7 @@ WAYS = {
 def main(out: Path) -> None:
     # It asks for a step before quantizing that these networks have no use for.
     logging.disable(logging.WARNING)
-    for network in [image, rows, sequence]:
+    for network in [image, rows, sequence, wide]:
         net = network()
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "source.onnx"

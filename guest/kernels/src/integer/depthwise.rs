@@ -82,7 +82,6 @@ fn run(pairs: impl AsRef<[Pair]>, to: usize, image: &Image, output: &mut Output<
             last.is_some_and(|last| furthest <= last),
             "an image of other windows"
         );
-
         for col in (0..across).step_by(COLS) {
             // SAFETY: so far it was asserted to go.
             let sums = unsafe { sums(pairs, values.as_ptr().add(col)) };

@@ -43,23 +43,24 @@ pub fn expand(node: NodeProto) -> Vec<NodeProto> {
     let Some(output) = node.output.first().cloned() else {
         return vec![node];
     };
-    // Whatever a zero point is absent for at the end.
+    // A zero point may be absent, at the end without a name.
     let mut inputs = node.input.clone();
     inputs.resize(inputs.len().max(3 * operands + 2), String::new());
     let step = |op_type: &str, what: &str, input: Vec<String>, output: String| NodeProto {
         name: format!("{}, {what}", name(&node)),
         op_type: op_type.to_owned(),
-        input,
+        input: input.into_iter().filter(|name| !name.is_empty()).collect(),
         output: vec![output],
         ..NodeProto::default()
     };
     let mut steps = vec![];
     let mut values = vec![];
     for (index, operand) in inputs[start..][..3 * operands].chunks_exact(3).enumerate() {
-        let value = format!("{output}, operand {index}");
+        let what = format!("operand {index}");
+        let value = format!("{output}, {what}");
         steps.push(step(
             "DequantizeLinear",
-            "value",
+            &what,
             operand.to_vec(),
             value.clone(),
         ));

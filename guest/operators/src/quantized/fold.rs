@@ -92,7 +92,7 @@ fn between(view: &View<'_>, node: &NodeProto, index: usize, op_type: &str) -> Op
         [bias] => attributes.extend(weights.bias(view, bias)?),
         _ => return None,
     }
-    attributes.extend(of_input(input.by)?);
+    attributes.extend(scale_and_zero("x", input.by));
     attributes.extend(of_output(&quantized));
     attributes.extend(geometry(node)?);
     let Quantized {
@@ -146,8 +146,8 @@ fn of_levels(view: &View<'_>, node: &NodeProto, index: usize, op_type: &str) -> 
         [bias] => attributes.push(attribute("bias", weights.of_rows(view.constant(bias)?)?)),
         _ => return None,
     }
-    attributes.extend(of_input(view.quantization(x_scale, Some(x_zero))?)?);
-    attributes.extend(of_result(output)?);
+    attributes.extend(of_bytes("x", view.quantization(x_scale, Some(x_zero))?)?);
+    attributes.extend(of_bytes("y", output)?);
     attributes.extend(geometry(node)?);
     Some(Layer {
         node: NodeProto {
@@ -267,12 +267,8 @@ fn sum(view: &View<'_>, node: &NodeProto, index: usize) -> Option<Layer> {
     if !operands.iter().all(|operand| view.are_bytes(operand)) {
         return None;
     }
-    for (Dequantized { by, .. }, [scale, zero]) in operands
-        .iter()
-        .zip([["a_scale", "a_zero_point"], ["b_scale", "b_zero_point"]])
-    {
-        attributes.push(attribute(scale, by.scale));
-        attributes.extend(by.zero.map(|tensor| attribute(zero, tensor)));
+    for (tensor, operand) in ["a", "b"].into_iter().zip(&operands) {
+        attributes.extend(scale_and_zero(tensor, operand.by));
     }
     attributes.extend(of_output(&quantized));
     let inputs = operands.iter().map(|operand| operand.levels.to_owned());
@@ -342,8 +338,8 @@ impl<'a> Weights<'a> {
         if !fits(by.scale) || !by.zero.is_none_or(is_zero) {
             return None;
         }
-        let mut attributes = vec![attribute("w", self.tensor), attribute("w_scale", by.scale)];
-        attributes.extend(by.zero.map(|zero| attribute("w_zero_point", zero)));
+        let mut attributes = scale_and_zero("w", by);
+        attributes.push(attribute("w", self.tensor));
         Some(attributes)
     }
 
@@ -364,20 +360,22 @@ impl<'a> Weights<'a> {
     }
 }
 
-fn of_input(by: Quantization<'_>) -> Option<Vec<AttributeProto>> {
-    let mut attributes = vec![attribute("x_scale", by.scale)];
-    attributes.extend(by.zero.map(|zero| attribute("x_zero_point", zero)));
-    by.is_of_bytes().then_some(attributes)
+/// Of a tensor with levels of eight bits by one scale.
+fn of_bytes(tensor: &str, by: Quantization<'_>) -> Option<Vec<AttributeProto>> {
+    by.is_of_bytes().then(|| scale_and_zero(tensor, by))
 }
 
-fn of_result(by: Quantization<'_>) -> Option<Vec<AttributeProto>> {
-    let mut attributes = vec![attribute("y_scale", by.scale)];
-    attributes.extend(by.zero.map(|zero| attribute("y_zero_point", zero)));
-    by.is_of_bytes().then_some(attributes)
+fn scale_and_zero(tensor: &str, by: Quantization<'_>) -> Vec<AttributeProto> {
+    let mut attributes = vec![attribute(&format!("{tensor}_scale"), by.scale)];
+    let zero = by
+        .zero
+        .map(|zero| attribute(&format!("{tensor}_zero_point"), zero));
+    attributes.extend(zero);
+    attributes
 }
 
 fn of_output(quantized: &Quantized<'_>) -> Vec<AttributeProto> {
-    let mut attributes = of_result(quantized.by).unwrap_or_default();
+    let mut attributes = scale_and_zero("y", quantized.by);
     let limits = [("least", &quantized.least), ("most", &quantized.most)];
     for (name, limit) in limits {
         attributes.extend(limit.as_ref().map(|limit| attribute(name, limit)));

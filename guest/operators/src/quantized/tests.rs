@@ -220,6 +220,28 @@ fn a_runtimes_own_operators_are_written_as_steps() {
 }
 
 #[test]
+fn a_runtimes_own_operator_may_have_no_zero_points() {
+    for inputs in ["xq s  xq s  ys ", "xq s  xq s  ys"] {
+        let mut product = node("QLinearMul", inputs, "yq");
+        product.domain = "com.microsoft".to_owned();
+        let nodes = vec![
+            node("QuantizeLinear", "x s", "xq"),
+            product,
+            node("DequantizeLinear", "yq ys", "y"),
+        ];
+        let y = run(folded(nodes, constants()), image()).unwrap();
+        // Three times three is two steps of four and a quarter.
+        let y = y
+            .try_as_plain_ram()
+            .unwrap()
+            .as_slice::<f32>()
+            .unwrap()
+            .to_vec();
+        assert_eq!((y[0], y[8], y[9]), (0.0, 8.0, 0.0), "{inputs}");
+    }
+}
+
+#[test]
 fn softmax_between_levels_is_not_taken_for_an_operation_on_each_value() {
     let nodes = vec![
         node("QuantizeLinear", "x s z", "xq"),

@@ -46,7 +46,6 @@ pub fn measure(compiler: &Compiler, bench: &Bench, table: &mut Table) -> Result<
     Ok(())
 }
 
-/// The two take turns.
 fn quantized(compiler: &Compiler, bench: &Bench, name: &str) -> Result<String> {
     let prepared = |name: &str| -> Result<_> {
         let modelet = load(compiler, bench, bench.model(name)?, true)?;
@@ -54,30 +53,33 @@ fn quantized(compiler: &Compiler, bench: &Bench, name: &str) -> Result<String> {
         Ok((modelet, inputs))
     };
     let (bytes, floats) = (prepared(&format!("{name}-int8"))?, prepared(name)?);
-    let (mut of_bytes, mut of_floats) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        of_bytes.push(median(|| call(&bytes.0, &bytes.1))?);
-        of_floats.push(median(|| call(&floats.0, &floats.1))?);
-    }
-    of_bytes.sort_unstable();
-    of_floats.sort_unstable();
-    Ok(ratio(quantile(&of_bytes, 0.5), quantile(&of_floats, 0.5)))
+    in_turns(
+        || median(|| call(&bytes.0, &bytes.1)),
+        || median(|| call(&floats.0, &floats.1)),
+    )
 }
 
-/// The two take turns, so that a busy moment is not the loss of one.
 fn beside(compiler: &Compiler, bench: &Bench, name: &str, peer: &mut Command) -> Result<String> {
     let model = bench.model(name)?;
     peer.arg(&model.onnx).arg(SECONDS);
     let modelet = load(compiler, bench, model, true)?;
     let inputs = zeros(&modelet)?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    in_turns(|| median(|| call(&modelet, &inputs)), || said(peer))
+}
+
+/// So that a busy moment is not the loss of one.
+fn in_turns(
+    mut one: impl FnMut() -> Result<Duration>,
+    mut other: impl FnMut() -> Result<Duration>,
+) -> Result<String> {
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(median(|| call(&modelet, &inputs))?);
-        theirs.push(said(peer)?);
+        ones.push(one()?);
+        others.push(other()?);
     }
-    ours.sort_unstable();
-    theirs.sort_unstable();
-    Ok(ratio(quantile(&ours, 0.5), quantile(&theirs, 0.5)))
+    ones.sort_unstable();
+    others.sort_unstable();
+    Ok(ratio(quantile(&ones, 0.5), quantile(&others, 0.5)))
 }
 
 /// The seconds that a peer prints when it is done.
