@@ -22,17 +22,20 @@ pub fn check() -> Result<String, String> {
                             let places: usize = image[axis] + (2usize * borders).saturating_sub(1);
                             places.saturating_sub(reach(axis) + 1) / steps[axis] + 1
                         });
-                        let sizes = Depthwise {
-                            channels,
-                            image,
-                            before: [borders; 2],
-                            window,
-                            steps,
-                            dilations,
-                            outputs,
-                        };
-                        one(&mut draws, &sizes, limits)?;
-                        cases += 1;
+                        for channels_last in [true, false] {
+                            let sizes = Depthwise {
+                                channels,
+                                channels_last,
+                                image,
+                                before: [borders; 2],
+                                window,
+                                steps,
+                                dilations,
+                                outputs,
+                            };
+                            one(&mut draws, &sizes, limits)?;
+                            cases += 1;
+                        }
                     }
                 }
             }
@@ -57,8 +60,14 @@ fn one(draws: &mut Draws, sizes: &Depthwise, limits: Option<[f32; 2]>) -> Result
     };
     // SAFETY: all are as large as the sizes say.
     unsafe { sizes.run(&values) };
-    for (index, got) in output.iter().enumerate() {
-        let (place, channel) = (index / channels, index % channels);
+    let index = |place: usize, of: [usize; 2], channel: usize| match sizes.channels_last {
+        true => place * channels + channel,
+        false => channel * of[0] * of[1] + place,
+    };
+    let places = (0..sizes.outputs[0] * sizes.outputs[1])
+        .flat_map(|place| (0..channels).map(move |channel| (place, channel)));
+    for (place, channel) in places {
+        let got = output[index(place, sizes.outputs, channel)];
         let at = [place / sizes.outputs[1], place % sizes.outputs[1]];
         let mut expected = bias[channel];
         for tap in 0..sizes.window[0] * sizes.window[1] {
@@ -69,14 +78,14 @@ fn one(draws: &mut Draws, sizes: &Depthwise, limits: Option<[f32; 2]>) -> Result
                 (place < sizes.image[axis]).then_some(place)
             };
             if let (Some(row), Some(col)) = (from(0), from(1)) {
-                let value = image[(row * sizes.image[1] + col) * channels + channel];
-                expected += value * weights[tap * channels + channel];
+                let value = image[index(row * sizes.image[1] + col, sizes.image, channel)];
+                expected += value * weights[index(tap, sizes.window, channel)];
             }
         }
         if let Some([least, most]) = limits {
             expected = expected.clamp(least, most);
         }
-        if !agree(*got, expected) {
+        if !agree(got, expected) {
             return Err(format!(
                 "{sizes:?}, {limits:?}: place {at:?}, channel {channel}: {got}, not {expected}"
             ));

@@ -1,10 +1,10 @@
-//! A depthwise convolution of an image whose places have their channels side by side, and the limits that follow it.
+//! A depthwise convolution of an image, and the limits that follow it.
 
 use modelet_kernels::{Depthwise as Sizes, DepthwiseValues};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::tract_linalg::BinOp;
 
-/// Takes the image, the weights (for each tap one for each channel), the bias, and the limits.
+/// Takes the image, the weights (which lie as the image does), the bias, and the limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Depthwise {
     pub output: TypedFact,

@@ -13,6 +13,8 @@ mod component;
 mod convolution;
 #[cfg(target_arch = "wasm32")]
 mod depthwise;
+#[cfg(target_arch = "wasm32")]
+mod floats;
 mod infer;
 mod late;
 mod load;

@@ -19,6 +19,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
 use crate::by_item::ByItem;
+#[cfg(target_arch = "wasm32")]
+use crate::floats;
 use crate::late::Late;
 use crate::prepared::Prepared;
 use crate::{Dimension, Model, Signature, TensorSpec, values};
@@ -172,7 +174,7 @@ fn try_load(
     let found = products::find(&model);
     model.optimize()?;
     #[cfg(target_arch = "wasm32")]
-    let model = products::take(model, &found)?;
+    let model = floats::take(products::take(model, &found)?)?;
     clear_stack();
     // Places in tables that hold nothing hold what lay on the stack when they were made: remains of the
     // operations that were optimised away, which would count as in use.

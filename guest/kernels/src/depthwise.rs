@@ -2,6 +2,7 @@
 
 mod image;
 mod places;
+mod rows;
 
 use std::arch::wasm32::*;
 

@@ -8,13 +8,16 @@
 //! branch all loads of an iteration would come first, and their values would not fit into the
 //! registers.
 //!
-//! Absences: natively there is nothing here but the integers, by plain loops; tract has kernels for every processor.
+//! Absences: natively there is nothing here but plain loops; tract has kernels for every processor.
 
 #[cfg(target_arch = "wasm32")]
 #[macro_use]
 mod steps;
 
+pub mod elementwise;
 pub mod integer;
+pub mod layout;
+pub mod reduction;
 
 #[cfg(target_arch = "wasm32")]
 mod depthwise;

@@ -1,5 +1,7 @@
 //! Takes out what is out of reach.
 
+use std::ops::Range;
+
 use anyhow::{Result, anyhow};
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{CodeSection, ConstExpr, ElementSection, Elements, FunctionSection, Module};
@@ -45,13 +47,16 @@ pub fn code(module: &[u8], links: &Links, reached: &[bool]) -> Result<Module> {
     Ok(smaller)
 }
 
-/// Memory with zeros for static data out of reach, and for what calls left on the stack.
-pub fn memory(memory: &mut [u8], links: &Links, kept: &[Kept]) {
+/// Memory with zeros for static data out of reach, for what is `unused` of the heap, and for what calls left on the stack.
+pub fn memory(memory: &mut [u8], links: &Links, kept: &[Kept], unused: &[Range<u32>]) {
     memory[..links.statics.start as usize].fill(0);
     for (data, kept) in links.data.iter().zip(kept) {
         if *kept == Kept::Nothing {
             memory[data.address as usize..][..data.size as usize].fill(0);
         }
+    }
+    for block in unused {
+        memory[block.start as usize..block.end as usize].fill(0);
     }
 }
 

@@ -13,6 +13,7 @@
 )]
 
 mod cut;
+mod heap;
 mod linked;
 mod links;
 mod number;
@@ -33,7 +34,7 @@ pub fn prune(
     is_called: impl Fn(&str) -> bool,
 ) -> Result<Module> {
     let reach = reach::Reach::new(links, memory, is_called);
-    let (functions, data) = (reach.functions, reach.data);
-    cut::memory(memory, links, &data);
+    let (functions, data, unused) = (reach.functions, reach.data, reach.heap.unused());
+    cut::memory(memory, links, &data, &unused);
     cut::code(code, links, &functions)
 }

@@ -3,19 +3,23 @@
 //! Everything that is not certainly out of reach counts as in reach. A function calls what it names. What it calls
 //! indirectly is some function of the type that it calls with: one whose number in the table is known to
 //! something in reach, or a method in a vtable in reach, at the place that it loads its function from.
-//! Memory is looked at word by word, and each word that could be an address or a number is one.
+//! Memory is looked at word by word, and each word that could be an address or a number is one. Of the heap only
+//! blocks count that something in reach could point to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::ops::Range;
 
+use crate::heap::Heap;
 use crate::links::{Data, Dispatch, Links};
 
-/// Functions and static data that are in reach.
+/// Functions, static data and blocks of the heap that are in reach.
 pub struct Reach<'a> {
     links: &'a Links,
     memory: &'a [u8],
     pub functions: Vec<bool>,
     pub data: Vec<Kept>,
+    pub heap: Blocks,
     open: Vec<Item>,
     calls: BTreeMap<u32, Calls>,
     /// Functions whose number may be anywhere in memory.
@@ -31,9 +35,27 @@ pub enum Kept {
     Whole,
 }
 
+/// A heap, and which of its blocks are in reach.
+pub struct Blocks {
+    heap: Heap,
+    are_reached: Vec<bool>,
+}
+
+impl Blocks {
+    /// What is in use and out of reach.
+    pub fn unused(&self) -> Vec<Range<u32>> {
+        let blocks = self.heap.blocks().iter().zip(&self.are_reached);
+        blocks
+            .filter(|(_, is_reached)| !**is_reached)
+            .map(|(block, _)| block.clone())
+            .collect()
+    }
+}
+
 enum Item {
     Function(u32),
     Data(u32),
+    Block(u32),
 }
 
 /// Indirect calls of one type, and who waits for one.
@@ -52,11 +74,16 @@ struct Calls {
 impl<'a> Reach<'a> {
     /// What the exports for which `is_called` holds can reach in an instance whose memory is `memory`.
     pub fn new(links: &'a Links, memory: &'a [u8], is_called: impl Fn(&str) -> bool) -> Reach<'a> {
+        let heap = Heap::read(memory, links.statics.end);
         let mut reach = Reach {
             links,
             memory,
             functions: vec![false; links.functions.len()],
             data: vec![Kept::Nothing; links.data.len()],
+            heap: Blocks {
+                are_reached: vec![false; heap.blocks().len()],
+                heap,
+            },
             open: Vec::new(),
             calls: BTreeMap::new(),
             numbered: links.numbered(),
@@ -66,11 +93,17 @@ impl<'a> Reach<'a> {
                 reach.function(*function);
             }
         }
-        reach.words(links.statics.end, memory.len() as u32);
+        if reach.heap.heap.is_whole() {
+            reach.block(0);
+        }
         while let Some(item) = reach.open.pop() {
             match item {
                 Item::Function(index) => reach.follow_function(index),
                 Item::Data(index) => reach.follow_data(&links.data[index as usize]),
+                Item::Block(index) => {
+                    let block = reach.heap.heap.blocks()[index as usize].clone();
+                    reach.words(block.start, block.end);
+                }
             }
         }
         reach
@@ -121,6 +154,12 @@ impl<'a> Reach<'a> {
     fn data(&mut self, index: u32) {
         if mem::replace(&mut self.data[index as usize], Kept::Whole) != Kept::Whole {
             self.open.push(Item::Data(index));
+        }
+    }
+
+    fn block(&mut self, index: u32) {
+        if !mem::replace(&mut self.heap.are_reached[index as usize], true) {
+            self.open.push(Item::Block(index));
         }
     }
 
@@ -182,6 +221,8 @@ impl<'a> Reach<'a> {
             let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
             if self.links.statics.contains(&word) {
                 self.address(word);
+            } else if let Some(block) = self.heap.heap.block_at(word) {
+                self.block(block);
             } else if let Some(function) = self.links.function_at(word)
                 && self.numbered.contains(&function)
             {
@@ -316,6 +357,34 @@ mod tests {
         memory[60..].copy_from_slice(&32u32.to_le_bytes());
         let reach = Reach::new(&links, &memory, |name| name == "infer");
         assert!(reach.functions[2]);
+    }
+
+    /// Two blocks, of which one is in reach if a static refers to it; the other has the number of a function.
+    #[test]
+    fn blocks_of_the_heap_are_in_reach_if_something_points_to_them() {
+        const PAGE: u32 = 1 << 16;
+        let mut links = links();
+        links.functions[0].dispatches.insert((None, OTHER));
+        links.functions[0].data.insert(1);
+        links.data[1].functions.clear();
+        links.data[1].is_mutable = true;
+        let reached = |pointer: u32| {
+            let mut memory = vec![0; 2 * PAGE as usize];
+            let mut put = |at: u32, word: u32| {
+                memory[at as usize..at as usize + 4].copy_from_slice(&word.to_le_bytes());
+            };
+            put(56, pointer);
+            put(PAGE + 4, 24 | 3);
+            put(PAGE + 8, PAGE + 24 + 8);
+            put(PAGE + 24 + 4, (PAGE - 24) | 3);
+            put(PAGE + 24 + 16, 105);
+            let reach = Reach::new(&links, &memory, |name| name == "infer");
+            (reach.functions[5], reach.heap.unused().len())
+        };
+        assert_eq!(reached(0), (false, 2));
+        assert_eq!(reached(PAGE + 24 + 12), (true, 1));
+        // From one to the other.
+        assert_eq!(reached(PAGE + 8), (true, 0));
     }
 
     #[test]

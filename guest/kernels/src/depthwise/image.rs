@@ -1,6 +1,4 @@
-//! A depthwise convolution of an image whose places have their channels side by side, with limits.
-//!
-//! Absences: other images are tract's, row by row.
+//! A depthwise convolution of an image, with limits: here of one whose places have their channels side by side.
 
 use std::arch::wasm32::*;
 use std::ops::Range;
@@ -18,6 +16,8 @@ const PLACES: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depthwise {
     pub channels: usize,
+    /// Each place has its channels side by side; otherwise each channel its rows.
+    pub channels_last: bool,
     pub image: [usize; 2],
     /// The borders of zeros above and before the image.
     pub before: [usize; 2],
@@ -31,7 +31,7 @@ pub struct Depthwise {
 #[derive(Clone, Copy)]
 pub struct Values {
     pub image: *const f32,
-    /// For each tap a factor for each channel.
+    /// For each tap a factor for each channel, or for each channel one for each tap: as the image lies.
     pub weights: *const f32,
     pub bias: *const f32,
     pub output: *mut f32,
@@ -42,6 +42,16 @@ impl Depthwise {
     /// # Safety
     /// The values are as many as the sizes say.
     pub unsafe fn run(&self, values: &Values) {
+        // SAFETY: as for this function.
+        unsafe {
+            match self.channels_last {
+                true => self.side_by_side(values),
+                false => self.planes(values),
+            }
+        }
+    }
+
+    unsafe fn side_by_side(&self, values: &Values) {
         let inner = self.inner();
         let mut taps = Taps::default();
         for row in 0..self.outputs[0] {
@@ -68,7 +78,7 @@ impl Depthwise {
     }
 
     /// The taps along an axis that are in the image.
-    fn taps(&self, axis: usize, output: usize) -> Range<usize> {
+    pub(super) fn taps(&self, axis: usize, output: usize) -> Range<usize> {
         let (first, before) = (output * self.steps[axis], self.before[axis]);
         let until = |place: usize| {
             let taps = place.saturating_sub(first).div_ceil(self.dilations[axis]);
@@ -78,7 +88,7 @@ impl Depthwise {
     }
 
     /// The columns with all taps across.
-    fn inner(&self) -> Range<usize> {
+    pub(super) fn inner(&self) -> Range<usize> {
         let is_whole = |col: &usize| self.taps(1, *col).len() == self.window[1];
         let start = (0..self.outputs[1]).find(is_whole);
         let start = start.unwrap_or(self.outputs[1]);
@@ -94,7 +104,7 @@ impl Depthwise {
     }
 
     /// Where a window's first tap is or would be, from the image's first value.
-    fn start(&self, [row, col]: [usize; 2]) -> isize {
+    pub(super) fn start(&self, [row, col]: [usize; 2]) -> isize {
         let place = |axis: usize, output: usize| {
             (output * self.steps[axis]) as isize - self.before[axis] as isize
         };
@@ -103,7 +113,7 @@ impl Depthwise {
     }
 
     /// From a tap to the one below.
-    fn down(&self) -> usize {
+    pub(super) fn down(&self) -> usize {
         self.dilations[0] * self.image[1] * self.channels
     }
 

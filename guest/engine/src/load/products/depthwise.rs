@@ -11,8 +11,7 @@ use crate::depthwise::Depthwise;
 /// What tract calls its own, whose type it keeps to itself.
 const NAME: &str = "DepthWiseConv";
 
-/// The convolution that `node` of the optimised model is, and what it takes. `None` where channels are not side
-/// by side.
+/// The convolution that `node` of the optimised model is, and what it takes. `None`: it is none.
 pub fn depthwise(
     model: &TypedModel,
     node: usize,
@@ -21,7 +20,7 @@ pub fn depthwise(
     let node = model.node(node);
     let found = found.get(&node.name)?;
     let windows = found.windows;
-    let is_known = node.op.name() == NAME && found.is_depthwise && windows.channels_last;
+    let is_known = node.op.name() == NAME && found.is_depthwise;
     let [image, weights, bias] = *node.inputs else {
         return None;
     };
@@ -30,6 +29,7 @@ pub fn depthwise(
     }
     let sizes = Sizes {
         channels: windows.channels,
+        channels_last: windows.channels_last,
         image: found.image,
         before: found.before,
         window: windows.window,
