@@ -22,6 +22,7 @@ fn kernels_agree_with_what_is_written_plainly() {
         "check_depthwise_by_channel",
         "check_images",
         "check_integers",
+        "check_floats",
         "check_dispatch",
     ] {
         let function = instance.get_typed_func::<(), u64>(&mut store, check);

@@ -7,6 +7,8 @@ mod dispatch;
 #[cfg(target_arch = "wasm32")]
 mod draws;
 #[cfg(target_arch = "wasm32")]
+mod floats;
+#[cfg(target_arch = "wasm32")]
 mod gemm;
 #[cfg(target_arch = "wasm32")]
 mod gemv;
@@ -23,7 +25,7 @@ mod winograd;
 
 #[cfg(target_arch = "wasm32")]
 mod exports {
-    use super::{depthwise, dispatch, gemm, gemv, images, integers, product, winograd};
+    use super::{depthwise, dispatch, floats, gemm, gemv, images, integers, product, winograd};
 
     #[unsafe(no_mangle)]
     extern "C" fn check_gemm() -> u64 {
@@ -63,6 +65,11 @@ mod exports {
     #[unsafe(no_mangle)]
     extern "C" fn check_integers() -> u64 {
         text(integers::check())
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn check_floats() -> u64 {
+        text(floats::check())
     }
 
     #[unsafe(no_mangle)]

@@ -2,6 +2,7 @@
 //! values are all `f32`.
 
 mod elementwise;
+mod function;
 mod moved;
 mod padded;
 mod reduced;
@@ -35,6 +36,7 @@ fn own(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<dyn Typed
         return Ok(op);
     }
     Ok(elementwise::own(node, &inputs, output)
+        .or_else(|| function::own(node))
         .or_else(|| reduced::own(node))
         .or_else(|| moved::own(node))
         .or_else(|| padded::own(node)))

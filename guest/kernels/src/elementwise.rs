@@ -1,10 +1,10 @@
 //! Operations on each two values of `f32`, of which the second may be the same for several.
-//!
-//! Plain loops: what they carry from one step to the next is a place, and compilers make vectors of the rest.
 
 mod runs;
 
 use runs::Runs;
+
+use crate::four::{Four, both, each};
 
 /// What becomes of a value and another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,30 +38,26 @@ impl Operator {
         });
     }
 
-    fn by_one(self, values: &mut [f32], other: f32) {
+    pub(crate) fn by_one(self, values: &mut [f32], other: f32) {
+        let other = Four::splat(other);
         match self {
-            Operator::Add => values.iter_mut().for_each(|value| *value += other),
-            Operator::Sub => values.iter_mut().for_each(|value| *value -= other),
-            Operator::Mul => values.iter_mut().for_each(|value| *value *= other),
-            Operator::Div => values.iter_mut().for_each(|value| *value /= other),
-            Operator::Max => values
-                .iter_mut()
-                .for_each(|value| *value = max(*value, other)),
-            Operator::Min => values
-                .iter_mut()
-                .for_each(|value| *value = min(*value, other)),
+            Operator::Add => each(values, |value| value.add(other)),
+            Operator::Sub => each(values, |value| value.sub(other)),
+            Operator::Mul => each(values, |value| value.mul(other)),
+            Operator::Div => each(values, |value| value.div(other)),
+            Operator::Max => each(values, |value| value.max(other)),
+            Operator::Min => each(values, |value| value.min(other)),
         }
     }
 
     pub(crate) fn by_many(self, values: &mut [f32], others: &[f32]) {
-        let both = values.iter_mut().zip(others);
         match self {
-            Operator::Add => both.for_each(|(value, other)| *value += other),
-            Operator::Sub => both.for_each(|(value, other)| *value -= other),
-            Operator::Mul => both.for_each(|(value, other)| *value *= other),
-            Operator::Div => both.for_each(|(value, other)| *value /= other),
-            Operator::Max => both.for_each(|(value, other)| *value = max(*value, *other)),
-            Operator::Min => both.for_each(|(value, other)| *value = min(*value, *other)),
+            Operator::Add => both(values, others, Four::add),
+            Operator::Sub => both(values, others, Four::sub),
+            Operator::Mul => both(values, others, Four::mul),
+            Operator::Div => both(values, others, Four::div),
+            Operator::Max => both(values, others, Four::max),
+            Operator::Min => both(values, others, Four::min),
         }
     }
 }
@@ -78,23 +74,6 @@ pub fn spread(values: &mut [f32], shape: &[usize], from: &[f32], from_shape: &[u
         (Some(values), false) => values.copy_from_slice(&from[at..at + runs.len]),
         (None, _) => {}
     });
-}
-
-/// Not `f32::max`, which is a call in WebAssembly and forgets what is no number.
-pub(crate) fn max(value: f32, other: f32) -> f32 {
-    if value < other || other.is_nan() {
-        other
-    } else {
-        value
-    }
-}
-
-pub(crate) fn min(value: f32, other: f32) -> f32 {
-    if value > other || other.is_nan() {
-        other
-    } else {
-        value
-    }
 }
 
 #[cfg(test)]

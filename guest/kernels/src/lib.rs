@@ -14,7 +14,10 @@
 #[macro_use]
 mod steps;
 
+mod four;
+
 pub mod elementwise;
+pub mod function;
 pub mod integer;
 pub mod layout;
 pub mod reduction;

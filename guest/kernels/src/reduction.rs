@@ -1,9 +1,7 @@
 //! One value of `f32` from all along an axis.
 
-use crate::elementwise::{Operator, max, min};
-
-/// Values of a row that are added up at one time: four vectors, which do not wait for each other.
-const SUMS: usize = 16;
+use crate::elementwise::Operator;
+use crate::four::{Four, each, fold};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
@@ -51,7 +49,8 @@ impl Reduction {
         let mut squares = Vec::new();
         let values = match self {
             Reduction::MeanOfSquares => {
-                squares.extend(values.iter().map(|value| value * value));
+                squares.extend_from_slice(values);
+                each(&mut squares, |value| value.mul(value));
                 &squares
             }
             _ => values,
@@ -71,7 +70,7 @@ impl Reduction {
         }
         if self == Reduction::MeanOfSquares {
             let share = 1.0 / along.len as f32;
-            reduced.iter_mut().for_each(|value| *value *= share);
+            Operator::Mul.by_one(reduced, share);
         }
     }
 
@@ -84,11 +83,11 @@ impl Reduction {
         }
     }
 
-    fn row(self, row: &[f32]) -> f32 {
+    pub(crate) fn row(self, row: &[f32]) -> f32 {
         match self {
-            Reduction::Sum | Reduction::MeanOfSquares => fold(row, 0.0, |sum, value| sum + value),
-            Reduction::Max => fold(row, self.start(), max),
-            Reduction::Min => fold(row, self.start(), min),
+            Reduction::Sum | Reduction::MeanOfSquares => fold(row, self.start(), Four::add),
+            Reduction::Max => fold(row, self.start(), Four::max),
+            Reduction::Min => fold(row, self.start(), Four::min),
         }
     }
 
@@ -104,31 +103,6 @@ impl Reduction {
             operator.by_many(reduced, line);
         }
     }
-}
-
-/// In an order in which vectors can.
-fn fold(row: &[f32], start: f32, step: impl Fn(f32, f32) -> f32 + Copy) -> f32 {
-    let mut folded = [start; SUMS];
-    // What a loop carries lies in memory while it runs: once for four steps.
-    let fours = row.chunks_exact(4 * SUMS);
-    let rest = fours.remainder().chunks_exact(SUMS);
-    let last = rest.remainder();
-    for four in fours {
-        for one in four.chunks_exact(SUMS) {
-            for (folded, value) in folded.iter_mut().zip(one) {
-                *folded = step(*folded, *value);
-            }
-        }
-    }
-    for one in rest {
-        for (folded, value) in folded.iter_mut().zip(one) {
-            *folded = step(*folded, *value);
-        }
-    }
-    for (folded, value) in folded.iter_mut().zip(last) {
-        *folded = step(*folded, *value);
-    }
-    folded.into_iter().fold(start, step)
 }
 
 /// Which value along an axis counts.

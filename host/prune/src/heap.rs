@@ -8,6 +8,7 @@ use std::ops::Range;
 const PAGE_BYTES: u32 = 1 << 16;
 const FLAGS: u32 = 7;
 const IN_USE: u32 = 2;
+const WORD_BYTES: u32 = 4;
 /// What lies before a block of its own: a word that belongs to the block before, and its size.
 const HEAD_BYTES: u32 = 8;
 const SMALLEST: u32 = 16;
@@ -42,15 +43,14 @@ impl Heap {
         &self.blocks
     }
 
-    /// The block that `address` points into.
+    /// The block that `address` points into. Its last word counts as the beginning of the next one's head, where the
+    /// allocator points to: nobody has a block who points to its end alone.
     pub fn block_at(&self, address: u32) -> Option<u32> {
         let index = self
             .blocks
             .partition_point(|block| block.start <= address)
             .checked_sub(1)?;
-        self.blocks[index]
-            .contains(&address)
-            .then_some(index as u32)
+        (address < self.blocks[index].end - WORD_BYTES).then_some(index as u32)
     }
 }
 
@@ -68,7 +68,7 @@ fn blocks(memory: &[u8], statics_end: u32) -> Option<Vec<Range<u32>>> {
         }
         if head & IN_USE != 0 {
             // The first word of the next one's head is the last of this one.
-            blocks.push(at + HEAD_BYTES..(next + 4).min(end));
+            blocks.push(at + HEAD_BYTES..(next + WORD_BYTES).min(end));
         }
         at = next;
     }
@@ -102,8 +102,8 @@ mod tests {
         );
         assert_eq!(heap.block_at(first + 7), None);
         assert_eq!(heap.block_at(first + 8), Some(0));
-        assert_eq!(heap.block_at(first + 27), Some(0));
-        assert_eq!(heap.block_at(first + 28), None);
+        assert_eq!(heap.block_at(first + 23), Some(0));
+        assert_eq!(heap.block_at(first + 24), None);
         assert_eq!(heap.block_at(last + 8), Some(1));
     }
 

@@ -5,7 +5,7 @@ use std::slice;
 
 use super::depthwise;
 use super::image::{Depthwise, Values};
-use crate::elementwise::{max, min};
+use crate::elementwise::Operator;
 
 impl Depthwise {
     /// # Safety
@@ -72,8 +72,8 @@ impl Depthwise {
                     );
                 }
                 if let Some([least, most]) = values.limits {
-                    let limited = |value: f32| min(max(value, least), most);
-                    output.iter_mut().for_each(|value| *value = limited(*value));
+                    Operator::Max.by_one(output, least);
+                    Operator::Min.by_one(output, most);
                 }
             }
         }
