@@ -3,6 +3,7 @@
 
 use modelet_kernels::elementwise::Operator;
 use modelet_kernels::function::{Function, softmax};
+use modelet_kernels::layout::downsample;
 use modelet_kernels::reduction::{Along, Reduction};
 
 use crate::draws::{Draws, agree};
@@ -24,6 +25,7 @@ pub fn check() -> Result<String, String> {
             functions(&values)?;
             reductions(&values)?;
             shares(&values)?;
+            some(&values)?;
             cases += 1;
         }
     }
@@ -139,6 +141,19 @@ fn shares(values: &[f32]) -> Result<(), String> {
     for (at, value) in values.iter().enumerate() {
         same("softmax", at, got[at], value.exp() / sum)?;
         same("its logarithm", at, logs[at], value - sum.ln())?;
+    }
+    Ok(())
+}
+
+fn some(values: &[f32]) -> Result<(), String> {
+    let along = Along::axes(&[values.len()], 0, 0);
+    for step in 1..4 {
+        let plainly: Vec<f32> = values.iter().copied().step_by(step).collect();
+        let mut got = vec![7.0; plainly.len()];
+        downsample(values, along, 0, step, &mut got);
+        for (at, expected) in plainly.into_iter().enumerate() {
+            same(&format!("every {step}"), at, got[at], expected)?;
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! values are all `f32`.
 
 mod elementwise;
+mod fewer;
 mod function;
 mod moved;
 mod padded;
@@ -39,7 +40,8 @@ fn own(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<dyn Typed
         .or_else(|| function::own(node))
         .or_else(|| reduced::own(node))
         .or_else(|| moved::own(node))
-        .or_else(|| padded::own(node)))
+        .or_else(|| padded::own(node))
+        .or_else(|| fewer::own(node, inputs.first()?, output)))
 }
 
 fn is_float(fact: &TypedFact) -> bool {

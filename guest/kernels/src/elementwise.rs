@@ -4,7 +4,7 @@ mod runs;
 
 use runs::Runs;
 
-use crate::four::{Four, both, each};
+use crate::four::{Four, both, copy, each, fill};
 
 /// What becomes of a value and another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,8 @@ pub fn spread(values: &mut [f32], shape: &[usize], from: &[f32], from_shape: &[u
     let runs = Runs::new(shape, from_shape);
     let mut values = values.chunks_exact_mut(runs.len.max(1));
     runs.for_each(|at| match (values.next(), runs.is_of_one) {
-        (Some(values), true) => values.fill(from[at]),
-        (Some(values), false) => values.copy_from_slice(&from[at..at + runs.len]),
+        (Some(values), true) => fill(values, from[at]),
+        (Some(values), false) => copy(values, &from[at..at + runs.len]),
         (None, _) => {}
     });
 }

@@ -88,6 +88,12 @@ impl Four {
         Four(i32x4_shl(exponent, 23))
     }
 
+    /// Every second value of these and four others.
+    #[inline(always)]
+    pub fn evens(self, others: Four) -> Four {
+        Four(i32x4_shuffle::<0, 2, 4, 6>(self.0, others.0))
+    }
+
     /// `other` where this is below `limit`.
     #[inline(always)]
     pub fn where_below(self, limit: f32, other: Four, otherwise: Four) -> Four {
@@ -163,6 +169,10 @@ impl Four {
         )
     }
 
+    pub fn evens(self, others: Four) -> Four {
+        Four([self.0[0], self.0[2], others.0[0], others.0[2]])
+    }
+
     pub fn where_below(self, limit: f32, other: Four, otherwise: Four) -> Four {
         let lane = |lane: usize| match self.0[lane] < limit {
             true => other.0[lane],
@@ -206,6 +216,19 @@ pub fn both(values: &mut [f32], others: &[f32], of: impl Fn(Four, Four) -> Four)
     }
     let filled = of(Four::of(filled(rest)), Four::of(filled(other_rest))).values();
     rest.copy_from_slice(&filled[..rest.len()]);
+}
+
+/// Sets all to one value.
+#[inline(always)]
+pub fn fill(values: &mut [f32], value: f32) {
+    let value = Four::splat(value);
+    each(values, |_| value);
+}
+
+/// Sets all to as many others. For a few it is quicker than what copies memory, which is a call of the host.
+#[inline(always)]
+pub fn copy(values: &mut [f32], others: &[f32]) {
+    both(values, others, |_, other| other);
 }
 
 /// All values as one, in an order in which vectors can. `start` changes none.

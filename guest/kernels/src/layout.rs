@@ -1,4 +1,7 @@
-//! The same values of `f32` in another order, or within others.
+//! The same values of `f32` in another order, some of them, or all within others.
+
+use crate::four::{Four, copy, fill};
+use crate::reduction::Along;
 
 /// Lines that are read side by side, so that what is read of a place in memory is used before it is gone.
 const LINES: usize = 16;
@@ -20,7 +23,7 @@ pub fn transpose(values: &[f32], [outer, rows, cols, inner]: [usize; 4], to: &mu
             _ => {
                 for (number, item) in to.chunks_exact_mut(inner).enumerate() {
                     let from = (number % rows * cols + number / rows) * inner;
-                    item.copy_from_slice(&values[from..from + inner]);
+                    copy(item, &values[from..from + inner]);
                 }
             }
         }
@@ -39,29 +42,93 @@ fn lines(values: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
     }
 }
 
-/// Writes values of this `shape` into a larger one, `before[axis]` places from the beginning of each axis. What lies around
-/// them stays as it is.
+/// Values of this `shape` within a border of one value: `before[axis]` places of it from the beginning of each axis.
 ///
 /// # Panics
 /// If the shapes have not as many axes, or the one does not fit into the other.
-pub fn place(values: &[f32], shape: &[usize], before: &[usize], to: &mut [f32], within: &[usize]) {
+pub fn pad(
+    values: &[f32],
+    shape: &[usize],
+    before: &[usize],
+    border: f32,
+    to: &mut [f32],
+    within: &[usize],
+) {
     assert_eq!(values.len(), shape.iter().product::<usize>(), "values");
     assert_eq!(to.len(), within.iter().product::<usize>(), "places");
     assert!(shape.len() == within.len() && shape.len() == before.len());
-    let (Some((&len, outer)), Some((_, outer_before))) = (shape.split_last(), before.split_last())
+    let (Some((&len, outer)), Some((&width, outer_within))) =
+        (shape.split_last(), within.split_last())
     else {
-        to.copy_from_slice(values);
+        copy(to, values);
         return;
     };
-    for (number, line) in values.chunks_exact(len.max(1)).enumerate() {
-        let (mut rest, mut at, mut stride) = (number, before[outer.len()], within[outer.len()]);
-        for (axis, size) in outer.iter().enumerate().rev() {
-            at += (rest % size + outer_before[axis]) * stride;
+    let start = before[outer.len()];
+    let mut lines = values.chunks_exact(len.max(1));
+    for (number, place) in to.chunks_exact_mut(width.max(1)).enumerate() {
+        let (mut rest, mut is_inside) = (number, true);
+        for (axis, size) in outer_within.iter().enumerate().rev() {
+            is_inside &= (before[axis]..before[axis] + outer[axis]).contains(&(rest % size));
             rest /= size;
-            stride *= within[axis];
         }
-        to[at..at + len].copy_from_slice(line);
+        match is_inside.then(|| lines.next()).flatten() {
+            Some(line) => {
+                fill(&mut place[..start], border);
+                copy(&mut place[start..start + len], line);
+                fill(&mut place[start + len..], border);
+            }
+            None => fill(place, border),
+        }
     }
+}
+
+/// Every value along an axis that is a multiple of `step` from the `first` one.
+///
+/// # Panics
+/// If there are not as many values as `along` says, or another number of places.
+pub fn downsample(values: &[f32], along: Along, first: usize, step: usize, to: &mut [f32]) {
+    let Along { outer, len, inner } = along;
+    let count = len.saturating_sub(first).div_ceil(step);
+    assert_eq!(values.len(), outer * len * inner, "values");
+    assert_eq!(to.len(), outer * count * inner, "places");
+    if to.is_empty() {
+        return;
+    }
+    let blocks = values.chunks_exact(len * inner);
+    for (block, to) in blocks.zip(to.chunks_exact_mut(count * inner)) {
+        if inner == 1 {
+            every(&block[first..], step, to);
+            continue;
+        }
+        let lines = block.chunks_exact(inner).skip(first).step_by(step);
+        for (line, to) in lines.zip(to.chunks_exact_mut(inner)) {
+            copy(to, line);
+        }
+    }
+}
+
+/// As many of `values` as there are places, each a `step` from the one before.
+pub(crate) fn every(values: &[f32], step: usize, to: &mut [f32]) {
+    let mut done = 0;
+    match step {
+        1 => return copy(to, &values[..to.len()]),
+        2 => {
+            let pairs = to
+                .as_chunks_mut()
+                .0
+                .iter_mut()
+                .zip(values.as_chunks::<8>().0);
+            for (to, values) in pairs {
+                let [first, second] =
+                    [0, 4].map(|at| Four::of(std::array::from_fn(|lane| values[at + lane])));
+                *to = first.evens(second).values();
+                done += to.len();
+            }
+        }
+        _ => {}
+    }
+    let rest = to.iter_mut().enumerate().skip(done);
+    rest.for_each(|(at, to)| *to = values[at * step]);
 }
 
 #[cfg(test)]
@@ -93,21 +160,40 @@ mod tests {
 
     #[test]
     fn an_image_lies_within_a_larger_one() {
-        let mut got = vec![0.0; 2 * 3 * 4];
-        place(
-            &[1.0, 2.0, 3.0, 4.0],
-            &[2, 1, 2],
-            &[0, 1, 1],
-            &mut got,
-            &[2, 3, 4],
-        );
-        let mut expected = [0.0; 24];
+        let mut got = vec![-1.0; 2 * 3 * 4];
+        let values = [1.0, 2.0, 3.0, 4.0];
+        pad(&values, &[2, 1, 2], &[0, 1, 1], 7.0, &mut got, &[2, 3, 4]);
+        let mut expected = [7.0; 24];
         expected[5..7].copy_from_slice(&[1.0, 2.0]);
         expected[17..19].copy_from_slice(&[3.0, 4.0]);
         assert_eq!(got, expected);
         let mut one = [0.0];
-        place(&[5.0], &[], &[], &mut one, &[]);
+        pad(&[5.0], &[], &[], 7.0, &mut one, &[]);
         assert_eq!(one, [5.0]);
-        place(&[], &[2, 0], &[0, 1], &mut [9.0, 9.0, 9.0, 9.0], &[2, 2]);
+        let mut around_nothing = [0.0; 4];
+        pad(&[], &[2, 0], &[0, 1], 7.0, &mut around_nothing, &[2, 2]);
+        assert_eq!(around_nothing, [7.0; 4]);
+    }
+
+    #[test]
+    fn some_along_an_axis_are_a_step_apart() {
+        for (outer, len, inner) in [(1, 9, 1), (3, 40, 1), (2, 41, 1), (2, 7, 3), (1, 2, 1)] {
+            for (first, step) in [(0, 1), (0, 2), (1, 2), (0, 3), (2, 5)] {
+                let values = numbers(outer * len * inner);
+                let kept: Vec<f32> = values
+                    .chunks(inner)
+                    .enumerate()
+                    .filter(|(number, _)| {
+                        (number % len)
+                            .checked_sub(first)
+                            .is_some_and(|at| at % step == 0)
+                    })
+                    .flat_map(|(_, item)| item.iter().copied())
+                    .collect();
+                let mut got = vec![-1.0; kept.len()];
+                downsample(&values, Along { outer, len, inner }, first, step, &mut got);
+                assert_eq!(got, kept, "{outer} {len} {inner}, {first} {step}");
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ pub mod elementwise;
 pub mod function;
 pub mod integer;
 pub mod layout;
+pub mod pool;
 pub mod reduction;
 
 #[cfg(target_arch = "wasm32")]

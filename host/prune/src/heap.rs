@@ -3,6 +3,7 @@
 //! A block has its size before it, and two flags: whether it is in use, and whether the one before is. So blocks are found one
 //! after the other. Pages that are taken later lie behind those that are there.
 
+use std::iter;
 use std::ops::Range;
 
 const PAGE_BYTES: u32 = 1 << 16;
@@ -29,7 +30,7 @@ impl Heap {
                 is_whole: false,
             },
             None => Heap {
-                blocks: vec![statics_end..memory.len() as u32],
+                blocks: iter::once(statics_end..memory.len() as u32).collect(),
                 is_whole: true,
             },
         }
@@ -112,7 +113,8 @@ mod tests {
         for heads in [&[(24, 3), (8, 3)][..], &[(24, 3), (PAGE_BYTES, 3)], &[]] {
             let heap = Heap::read(&memory(heads), 100);
             assert!(heap.is_whole());
-            assert_eq!(heap.blocks(), [100..2 * PAGE_BYTES]);
+            assert_eq!(heap.blocks().first(), Some(&(100..2 * PAGE_BYTES)));
+            assert_eq!(heap.blocks().len(), 1);
         }
     }
 }

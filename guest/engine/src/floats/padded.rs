@@ -1,6 +1,6 @@
 //! Values within a border of one value.
 
-use modelet_kernels::layout::place;
+use modelet_kernels::layout::pad;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::array::{Pad, PadMode};
 
@@ -64,8 +64,7 @@ impl EvalOp for Padded {
         let border = *values(&self.border)?.first().context("no border")?;
         let values = values(&inputs[0])?;
         written(&within, |to| {
-            to.fill(border);
-            place(values, shape, &self.before, to, &within);
+            pad(values, shape, &self.before, border, to, &within);
         })
     }
 }
