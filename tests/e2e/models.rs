@@ -157,9 +157,9 @@ fn the_same_file_and_options_give_the_same_bytes() {
 #[test]
 fn an_artifact_holds_the_code_and_the_weights_that_it_needs_and_little_else() {
     for (name, bytes) in [
-        ("iris", 800_000),
-        ("digits", 2_600_000),
-        ("magika", 3_000_000),
+        ("iris", 600_000),
+        ("digits", 800_000),
+        ("magika", 1_000_000),
     ] {
         if golden_file(name).is_none() {
             continue;

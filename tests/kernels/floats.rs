@@ -1,10 +1,10 @@
 //! What is done to each value, and one value of many, beside the same one by one: lengths around those of a vector and of
 //! what is taken in one step, and what is no number at each place.
 
-use modelet_kernels::elementwise::Operator;
-use modelet_kernels::function::{Function, softmax};
-use modelet_kernels::layout::downsample;
-use modelet_kernels::reduction::{Along, Reduction};
+use modelet_kernels::floats::elementwise::Operator;
+use modelet_kernels::floats::function::{Function, softmax};
+use modelet_kernels::floats::layout::downsample;
+use modelet_kernels::floats::reduction::{Along, Reduction};
 
 use crate::draws::{Draws, agree};
 

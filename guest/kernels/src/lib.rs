@@ -14,14 +14,8 @@
 #[macro_use]
 mod steps;
 
-mod four;
-
-pub mod elementwise;
-pub mod function;
+pub mod floats;
 pub mod integer;
-pub mod layout;
-pub mod pool;
-pub mod reduction;
 
 #[cfg(target_arch = "wasm32")]
 mod depthwise;

@@ -1,6 +1,6 @@
 //! Sums, products and limits of values that belong together.
 
-use modelet_kernels::elementwise::{Operator, spread};
+use modelet_kernels::floats::elementwise::{Operator, spread};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::binary::{
     BinMiniOp, OptBinByScalar, OptBinChain, OptBinUnicast, TypedBinOp,

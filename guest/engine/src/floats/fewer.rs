@@ -1,8 +1,8 @@
 //! Some of the values: each so many along an axis, or the greatest of each window of an image.
 
-use modelet_kernels::layout::downsample;
-use modelet_kernels::pool::MaxPool;
-use modelet_kernels::reduction::Along;
+use modelet_kernels::floats::layout::downsample;
+use modelet_kernels::floats::pool::MaxPool;
+use modelet_kernels::floats::reduction::Along;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::Downsample;
 use tract_onnx::tract_hir::tract_core::ops::cnn::OptMaxPool;

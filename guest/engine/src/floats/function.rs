@@ -1,7 +1,7 @@
 //! A function of each value, and softmax.
 
-use modelet_kernels::function::{Function, softmax};
-use modelet_kernels::reduction::Along;
+use modelet_kernels::floats::function::{Function, softmax};
+use modelet_kernels::floats::reduction::Along;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_hir::tract_core::ops::nn::{GeluApproximate, Softmax, SoftmaxKind};

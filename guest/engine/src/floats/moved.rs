@@ -1,6 +1,6 @@
 //! An axis at another place among the others.
 
-use modelet_kernels::layout::transpose;
+use modelet_kernels::floats::layout::transpose;
 use tract_onnx::tract_hir::internal::*;
 
 use super::{values, written};

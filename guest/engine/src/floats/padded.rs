@@ -1,6 +1,6 @@
 //! Values within a border of one value.
 
-use modelet_kernels::layout::pad;
+use modelet_kernels::floats::layout::pad;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::array::{Pad, PadMode};
 

@@ -1,6 +1,6 @@
 //! One value from all along some axes.
 
-use modelet_kernels::reduction::{Along, Position, Reduction};
+use modelet_kernels::floats::reduction::{Along, Position, Reduction};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Reducer};
 

@@ -5,7 +5,7 @@ use std::slice;
 
 use super::depthwise;
 use super::image::{Depthwise, Values};
-use crate::elementwise::Operator;
+use crate::floats::elementwise::Operator;
 
 impl Depthwise {
     /// # Safety

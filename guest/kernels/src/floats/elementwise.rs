@@ -4,7 +4,7 @@ mod runs;
 
 use runs::Runs;
 
-use crate::four::{Four, both, copy, each, fill};
+use super::four::{Four, both, copy, each, fill};
 
 /// What becomes of a value and another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

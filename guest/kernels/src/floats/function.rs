@@ -1,8 +1,8 @@
 //! Functions of each value of `f32`.
 
-use crate::elementwise::Operator;
-use crate::four::{Four, each};
-use crate::reduction::{Along, Reduction};
+use super::elementwise::Operator;
+use super::four::{Four, each};
+use super::reduction::{Along, Reduction};
 
 /// Of GELU by its hyperbolic tangent, `0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`.
 const GELU_CUBE: f32 = 0.044_715;

@@ -1,7 +1,7 @@
 //! The same values of `f32` in another order, some of them, or all within others.
 
-use crate::four::{Four, copy, fill};
-use crate::reduction::Along;
+use super::four::{Four, copy, fill};
+use super::reduction::Along;
 
 /// Lines that are read side by side, so that what is read of a place in memory is used before it is gone.
 const LINES: usize = 16;

@@ -1,8 +1,8 @@
 //! The greatest value in each window of an image of `f32`.
 
-use crate::elementwise::Operator;
-use crate::four::{copy, fill};
-use crate::layout::every;
+use super::elementwise::Operator;
+use super::four::{copy, fill};
+use super::layout::every;
 
 /// Of images whose rows' values are neighbours. Sizes and steps are down, then across.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! One value of `f32` from all along an axis.
 
-use crate::elementwise::Operator;
-use crate::four::{Four, each, fold};
+use super::elementwise::Operator;
+use super::four::{Four, each, fold};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
