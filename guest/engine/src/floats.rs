@@ -48,6 +48,13 @@ fn is_float(fact: &TypedFact) -> bool {
     fact.datum_type == f32::datum_type()
 }
 
+/// The first and the last of `axes`, if there are no others between them.
+fn neighbours(axes: &[usize]) -> Option<(usize, usize)> {
+    let (first, last) = (*axes.iter().min()?, *axes.iter().max()?);
+    let are_all = (first..=last).all(|axis| axes.contains(&axis));
+    are_all.then_some((first, last))
+}
+
 /// The values of `tensor`, in the order of its axes.
 fn values(tensor: &Tensor) -> TractResult<&[f32]> {
     tensor.try_as_plain_ram()?.as_slice::<f32>()

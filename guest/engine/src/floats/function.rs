@@ -6,6 +6,8 @@ use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_hir::tract_core::ops::nn::{GeluApproximate, Softmax, SoftmaxKind};
 
+use super::neighbours;
+
 /// In place, unless somebody else has the values too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InPlace {
@@ -24,16 +26,14 @@ pub fn own(node: &TypedNode) -> Option<Box<dyn TypedOp>> {
         return op.1.is_none().then(|| InPlace::Each(function).into());
     }
     let op = node.op_as::<Softmax>()?;
-    let first = *op.axes.iter().min()?;
-    let last = *op.axes.iter().max()?;
-    let are_neighbours = (first..=last).all(|axis| op.axes.contains(&axis));
+    let (first, last) = neighbours(&op.axes)?;
     let is_log = op.kind == SoftmaxKind::LogSoftmax;
     let softmax = InPlace::Softmax {
         first,
         last,
         is_log,
     };
-    are_neighbours.then(|| softmax.into())
+    Some(softmax.into())
 }
 
 fn function(op: &ElementWiseOp) -> Option<Function> {

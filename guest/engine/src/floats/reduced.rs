@@ -4,7 +4,7 @@ use modelet_kernels::floats::reduction::{Along, Position, Reduction};
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Reducer};
 
-use super::{values, written};
+use super::{neighbours, values, written};
 
 /// Along the axes from `first` to `last`, which have a length of one afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,8 @@ pub fn own(node: &TypedNode) -> Option<Box<dyn TypedOp>> {
         Reducer::ArgMin(last) => position(true, last),
         Reducer::Prod | Reducer::All | Reducer::Any => return None,
     };
-    let first = *op.axes.iter().min()?;
-    let last = *op.axes.iter().max()?;
-    let are_neighbours = (first..=last).all(|axis| op.axes.contains(&axis));
-    are_neighbours.then(|| Reduced { first, last, to }.into())
+    let (first, last) = neighbours(&op.axes)?;
+    Some(Reduced { first, last, to }.into())
 }
 
 impl Reduced {
