@@ -1,5 +1,6 @@
-//! Operations on `f32` in place of tract's, which have code for every datatype: none of it is left in a modelet whose
-//! values are all `f32`.
+//! Operations on `f32` in place of tract's, which have code for every datatype: a modelet that has one keeps all of it.
+//!
+//! Absences: other datatypes, and what is not here, are tract's.
 
 mod elementwise;
 mod fewer;

@@ -46,7 +46,8 @@ impl Function {
 /// # Panics
 /// If there are not as many values as `along` says.
 pub fn softmax(values: &mut [f32], along: Along, is_log: bool) {
-    let Along { len, inner, .. } = along;
+    let Along { outer, len, inner } = along;
+    assert_eq!(values.len(), outer * len * inner, "values");
     let row = match is_log {
         true => log_softmax_row,
         false => softmax_row,

@@ -24,13 +24,14 @@ impl MaxPool {
     pub fn write(&self, images: &[f32], to: &mut [f32]) {
         let [height, width] = self.image;
         let [rows, cols] = self.outputs;
-        assert_eq!(images.len() * rows * cols, to.len() * height * width);
         let images = images.chunks_exact((height * width).max(1));
+        let outputs = to.chunks_exact_mut((rows * cols).max(1));
+        assert_eq!(images.len(), outputs.len(), "images and their outputs");
         // A row with its borders, as far as windows reach.
         let reach = cols * self.steps[1] + self.window[1] * self.dilations[1];
         let mut row = vec![f32::NEG_INFINITY; reach.max(self.before[1] + width)];
         let mut picked = vec![0.0; cols];
-        for (image, to) in images.zip(to.chunks_exact_mut((rows * cols).max(1))) {
+        for (image, to) in images.zip(outputs) {
             for (number, to) in to.chunks_exact_mut(cols.max(1)).enumerate() {
                 self.down(image, number, &mut row[self.before[1]..][..width]);
                 self.across(&row, &mut picked, to);
