@@ -99,11 +99,15 @@ impl Modelet {
     }
 
     fn take(&self) -> Result<Instance, InferError> {
-        match self.idle().pop() {
-            Some(instance) => Ok(instance),
-            None => Instance::new(&self.shared.pre, self.shared.limits.memory_bytes)
-                .map_err(|error| start_error(&error)),
+        if self.shared.limits.reuse {
+            // By itself, so that nobody waits for the lock while an instance is made.
+            let idle = self.idle().pop();
+            if let Some(instance) = idle {
+                return Ok(instance);
+            }
         }
+        Instance::new(&self.shared.pre, self.shared.limits.memory_bytes)
+            .map_err(|error| start_error(&error))
     }
 
     fn put_back(&self, instance: Instance) {

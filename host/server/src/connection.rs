@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::service::{Service as _, service_fn};
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::app::App;
@@ -61,16 +62,16 @@ pub async fn run(
 
 /// Takes connections for ever.
 async fn accept(listener: TcpListener, router: Router, app: &App, graceful: &GracefulShutdown) {
-    let service = TowerToHyperService::new(router.layer(axum::middleware::from_fn(log::log)));
     let builder = builder(app);
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 let stream = begin(stream, app.config.header_timeout);
-                let (service, peer) = (service.clone(), Peer(address.ip()));
-                let service = service_fn(move |mut request| {
+                let (router, peer) = (router.clone(), Peer(address.ip()));
+                let service = service_fn(move |request: http::Request<Incoming>| {
+                    let mut request = request.map(Body::new);
                     request.extensions_mut().insert(peer);
-                    service.call(request)
+                    log::answer(router.clone(), request)
                 });
                 serve(stream, &builder, service, graceful);
             }
@@ -111,7 +112,7 @@ fn serve<S>(
     graceful: &GracefulShutdown,
 ) where
     S: hyper::service::Service<
-            http::Request<hyper::body::Incoming>,
+            http::Request<Incoming>,
             Response = axum::response::Response,
             Error = std::convert::Infallible,
             Future: Send,

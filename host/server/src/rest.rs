@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use modelet_protocol::rest::metadata::ServerMetadata;
 use serde_json::json;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
@@ -76,10 +77,13 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)
-        // An encoding that is not known stays on the request, where the body's reader refuses it.
-        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
-        .layer(CompressionLayer::new())
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(
+            ServiceBuilder::new()
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(CompressionLayer::new())
+                // An encoding that is not known stays on the request, where the body's reader refuses it.
+                .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true)),
+        )
 }
 
 async fn server() -> Response {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use half::f16;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{Datatype, Tensor};
 
@@ -24,26 +24,31 @@ pub enum EncodeError {
     NotText(String),
 }
 
-/// Ends an object, of which `head` is everything before, with a list of tensors under this key.
+/// An object with what is in `head`, itself an object and not empty, and a list of tensors under this key.
 pub fn with_tensors(
-    head: Vec<u8>,
+    head: &impl Serialize,
     key: &str,
     tensors: &[Tensor],
     is_binary: impl Fn(&Tensor) -> bool,
 ) -> Result<Encoded, EncodeError> {
-    let mut body = head;
+    let mut body = Vec::new();
+    put_json(&mut body, head);
+    // Of its two braces the last makes room for what follows.
+    body.pop();
+    body.push(b',');
     put(&mut body, format_args!(r#""{key}":["#));
     let mut binary = Vec::new();
     for (index, tensor) in tensors.iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        let declared = json!([tensor.name, tensor.datatype, tensor.shape]);
-        let (name, datatype, shape) = (&declared[0], &declared[1], &declared[2]);
-        put(
-            &mut body,
-            format_args!(r#"{{"name":{name},"datatype":{datatype},"shape":{shape},"#),
-        );
+        body.extend(br#"{"name":"#);
+        put_json(&mut body, &tensor.name);
+        body.extend(br#","datatype":"#);
+        put_json(&mut body, &tensor.datatype);
+        body.extend(br#","shape":"#);
+        put_json(&mut body, &tensor.shape);
+        body.push(b',');
         if is_binary(tensor) {
             let size = tensor.data.len();
             put(
@@ -67,6 +72,11 @@ pub fn with_tensors(
 
 fn put(body: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     body.write_fmt(text).expect("writing to memory cannot fail");
+}
+
+fn put_json<T: Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(body, value)
+        .expect("no map here has keys that are not text, and memory takes what is written");
 }
 
 fn put_elements(body: &mut Vec<u8>, tensor: &Tensor) -> Result<(), EncodeError> {
@@ -147,7 +157,7 @@ fn put_strings(body: &mut Vec<u8>, tensor: &Tensor) -> Result<(), EncodeError> {
         if index > 0 {
             body.push(b',');
         }
-        put(body, format_args!("{}", Value::from(text)));
+        put_json(body, text);
     }
     Ok(())
 }

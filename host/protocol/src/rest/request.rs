@@ -95,11 +95,7 @@ pub fn encode_request(
     if !outputs.is_empty() {
         head["outputs"] = outputs.iter().map(|name| json!({"name": name})).collect();
     }
-    let mut head = head.to_string().into_bytes();
-    // Of its two braces the last makes room for the inputs.
-    head.pop();
-    head.push(b',');
-    with_tensors(head, "inputs", inputs, |_| is_binary)
+    with_tensors(&head, "inputs", inputs, |_| is_binary)
 }
 
 /// What JSON cannot carry.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::InferRequest;
 use super::decode::{DecodeError, TensorJson, decode_all, split};
@@ -19,6 +19,18 @@ pub struct InferResponse {
     pub id: Option<String>,
     pub parameters: Map<String, Value>,
     pub outputs: Vec<Tensor>,
+}
+
+/// Everything before the outputs.
+#[derive(Serialize)]
+struct Head<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    model_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    parameters: &'a Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +51,13 @@ pub fn encode_response(
     response: &InferResponse,
     request: &InferRequest,
 ) -> Result<Encoded, EncodeError> {
-    with_tensors(head(response), "outputs", &response.outputs, |output| {
+    let head = Head {
+        id: response.id.as_deref(),
+        model_name: &response.model_name,
+        model_version: response.model_version.as_deref(),
+        parameters: &response.parameters,
+    };
+    with_tensors(&head, "outputs", &response.outputs, |output| {
         request.wants_binary(&output.name)
     })
 }
@@ -69,26 +87,6 @@ fn decode_json(json: &[u8], binary: &[u8]) -> Result<InferResponse, DecodeError>
         parameters: response.parameters.unwrap_or_default(),
         outputs: decode_all(response.outputs, binary)?,
     })
-}
-
-/// Everything before the outputs.
-fn head(response: &InferResponse) -> Vec<u8> {
-    let mut fields = Map::new();
-    fields.insert("model_name".to_owned(), json!(response.model_name));
-    if let Some(version) = &response.model_version {
-        fields.insert("model_version".to_owned(), json!(version));
-    }
-    if let Some(id) = &response.id {
-        fields.insert("id".to_owned(), json!(id));
-    }
-    if !response.parameters.is_empty() {
-        fields.insert("parameters".to_owned(), json!(response.parameters));
-    }
-    let mut head = Value::Object(fields).to_string().into_bytes();
-    // Of its two braces the last makes room for what follows.
-    head.pop();
-    head.push(b',');
-    head
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! One log line per request, and the id that ties it to the caller's.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Router;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
+use tower::Service as _;
 
 use crate::registry::Ready;
 
@@ -19,7 +21,7 @@ pub const TARGET: &str = module_path!();
 
 /// Takes the caller's request id or makes one, and gives it back with the answer. An answer whose
 /// extensions have the version that gave it is logged with that.
-pub async fn log(mut request: Request, next: Next) -> Response {
+pub async fn answer(mut router: Router, mut request: Request) -> Result<Response, Infallible> {
     let start = Instant::now();
     let id = request
         .headers()
@@ -28,7 +30,8 @@ pub async fn log(mut request: Request, next: Next) -> Response {
         .unwrap_or_else(fresh);
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let mut response = next.run(request).await;
+    // A router is always ready.
+    let Ok(mut response) = router.call(request).await;
     let ready = response.extensions().get::<Arc<Ready>>();
     let grpc_status = response.headers().get("grpc-status");
     tracing::info!(
@@ -44,7 +47,7 @@ pub async fn log(mut request: Request, next: Next) -> Response {
         "request"
     );
     response.headers_mut().insert(REQUEST_ID, id);
-    response
+    Ok(response)
 }
 
 fn fresh() -> HeaderValue {
