@@ -26,6 +26,10 @@ const BLOCK: usize = 1024 << 10;
 /// Rows and columns of a product's tile.
 const TILE: usize = 8;
 
+/// What lies between one point and the next, in values: a cache line. Channels are a power of two more often than not, and
+/// all points of one would share a few places of a core's first cache.
+const APART: usize = 16;
+
 /// Outputs of four filters side by side.
 const GROUP: usize = 2 * LANES;
 
@@ -120,7 +124,7 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
             groups: across * convolution.out_height.div_ceil(Self::DOWN),
             rows: vec![],
             inputs: vec![],
-            taps: vec![0.0; Self::POINTS * convolution.channels * TILE],
+            taps: vec![0.0; Self::POINTS * (convolution.channels * TILE + APART)],
             products: vec![[[f32x4_splat(0.0); 2]; TILE]; Self::POINTS],
         }
     }
@@ -130,11 +134,16 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
         self.convolution.channels * TILE
     }
 
+    /// In values: from one point to the next, of so many panels.
+    fn point_len(&self, panels: usize) -> usize {
+        panels * self.panel_len() + APART
+    }
+
     unsafe fn blocks(mut self) {
         let panels = self.groups.div_ceil(2);
         let bytes = Self::POINTS * self.panel_len() * size_of::<f32>();
         let size = (BLOCK / bytes.max(1)).clamp(1, panels.max(1));
-        self.inputs = vec![0.0; Self::POINTS * size * self.panel_len()];
+        self.inputs = vec![0.0; Self::POINTS * self.point_len(size)];
         for first in (0..panels).step_by(size) {
             let block = first..panels.min(first + size);
             // SAFETY: as for `Convolution::run`.
@@ -153,7 +162,7 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
     /// `Bᵀ d B` of each channel, for some groups.
     unsafe fn transform_inputs(&mut self, groups: Range<usize>) {
         let (across, panel_len) = (self.across, self.panel_len());
-        let panels = groups.len().div_ceil(2);
+        let point_len = self.point_len(groups.len().div_ceil(2));
         let lines = groups.start / across..groups.end.div_ceil(across);
         let n_rows = Self::DOWN * (lines.len() - 1) + ROWS;
         let stride = GROUP * across + COLS - 2;
@@ -173,7 +182,7 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
                     let mut to = self.inputs.as_mut_ptr().add(to);
                     for point in points.as_flattened() {
                         v128_store(to.cast(), *point);
-                        to = to.wrapping_add(panels * panel_len);
+                        to = to.wrapping_add(point_len);
                     }
                 }
             }
@@ -216,7 +225,7 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
     /// `G g Gᵀ` of eight filters.
     unsafe fn transform_taps(&mut self, panel: usize) {
         let taps = (ROWS - 1).max(1) * (COLS - 1);
-        let panel_len = self.panel_len();
+        let point_len = self.point_len(1);
         // SAFETY: the panel has a vector for each channel, tap and half.
         unsafe {
             let panel = self
@@ -231,7 +240,7 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
                     let mut to = self.taps.as_mut_ptr().add(channel * TILE + half * LANES);
                     for point in points.as_flattened() {
                         v128_store(to.cast(), *point);
-                        to = to.wrapping_add(panel_len);
+                        to = to.wrapping_add(point_len);
                     }
                 }
             }
@@ -240,15 +249,13 @@ impl<'a, const ROWS: usize, const COLS: usize> Run<'a, ROWS, COLS> {
 
     /// Multiplies at each point and transforms back, for eight filters and the two groups of a panel.
     unsafe fn finish(&mut self, first_filter: usize, panel: usize, in_block: usize, panels: usize) {
-        let panel_len = self.panel_len();
+        let [of_taps, of_inputs] = [self.point_len(1), self.point_len(panels)];
+        let right = in_block * self.panel_len();
         for (point, product) in self.products.iter_mut().enumerate() {
             // SAFETY: both panels are as deep as there are channels.
             unsafe {
-                let left = self.taps.as_ptr().add(point * panel_len);
-                let right = self
-                    .inputs
-                    .as_ptr()
-                    .add((point * panels + in_block) * panel_len);
+                let left = self.taps.as_ptr().add(point * of_taps);
+                let right = self.inputs.as_ptr().add(point * of_inputs + right);
                 let depth = self.convolution.channels;
                 Product::into(product, depth, left.cast(), right.cast()).run();
             }
