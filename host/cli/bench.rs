@@ -71,7 +71,7 @@ fn inputs(arguments: &Arguments, modelet: &Modelet) -> Result<Vec<Tensor>> {
 
 fn call(modelet: &Modelet, inputs: &[Tensor]) -> Result<()> {
     modelet
-        .infer(inputs.to_vec(), &[], run::deadline())
+        .infer(inputs, &[], run::deadline())
         .context("the model does not answer this input; give it one with --input")?;
     Ok(())
 }

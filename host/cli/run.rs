@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let request = input::read(&arguments.input, &modelet.facts().metadata.signature)?;
     let wanted = request.output_names();
-    let outputs = modelet.infer(request.inputs, &wanted, deadline())?;
+    let outputs = modelet.infer(&request.inputs, &wanted, deadline())?;
     let answer = input::answer(&modelet.facts().metadata, request.id, outputs)?;
     match &arguments.output {
         Some(path) => fs::write(path, answer)

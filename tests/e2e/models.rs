@@ -138,7 +138,7 @@ fn no_image_at_all_has_no_scores() {
         data: vec![],
     };
     let deadline = Instant::now() + Duration::from_secs(120);
-    let answer = load(&built::modelet("mobilenet"), false).infer(vec![nothing], &[], deadline);
+    let answer = load(&built::modelet("mobilenet"), false).infer(&[nothing], &[], deadline);
     assert_eq!(answer.unwrap()[0].shape, [0, 1000]);
 }
 
@@ -185,7 +185,7 @@ pub fn answers(modelet: &Path, golden: &Path) -> Result<(), String> {
         let modelet = load(modelet, reuse);
         for case in &cases {
             let deadline = Instant::now() + Duration::from_secs(120);
-            let answer = modelet.infer(case.inputs.clone(), &[], deadline).unwrap();
+            let answer = modelet.infer(&case.inputs, &[], deadline).unwrap();
             assert_eq!(answer.len(), case.outputs.len(), "{}", case.name);
             for (expected, got) in case.outputs.iter().zip(&answer) {
                 assert_eq!(expected.name, got.name);

@@ -53,7 +53,7 @@ impl Host {
         };
         let modelet = self.compiler.load(&built.component, limits).unwrap();
         let outputs = modelet
-            .infer(inputs, &[], Instant::now() + DEADLINE)
+            .infer(&inputs, &[], Instant::now() + DEADLINE)
             .map_err(|error| error.to_string())?;
         Ok(outputs.into_iter().map(from_guest).collect())
     }

@@ -137,7 +137,7 @@ fn run(folder: &Path, host: &Compiler, builder: &Builder, entry: &Entry) -> Verd
     for case in cases {
         let deadline = Instant::now() + Duration::from_secs(120);
         let answer = modelet
-            .infer(case.inputs, &[], deadline)
+            .infer(&case.inputs, &[], deadline)
             .map_err(|error| format!("{}: {error}", case.name))?;
         compare::all(&case.outputs, &answer, entry.relative)
             .map_err(|difference| format!("{}: {difference}", case.name))?;

@@ -1,33 +1,44 @@
 //! Models whose shapes hang on values that only a request has.
 //!
-//! tract cannot prepare such a model ahead. Its file is kept, and for each request read, typed and run
+//! tract cannot prepare such a model ahead. It is kept as a file, and for each request read, typed and run
 //! with the request's tensors in the place of its inputs: as right as any other, and thousands of times
 //! slower. What was read is not kept: it is much larger than the file, and typing it leaves symbols
 //! behind that would add up from request to request.
 
+use std::fmt;
+
+use prost::Message as _;
+use tract_onnx::Onnx;
+use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::ops::konst::Const;
 
+use crate::Signature;
 use crate::infer::Plan;
-use crate::{Signature, TensorSpec, load};
 
-#[derive(Debug)]
 pub struct Late {
-    onnx: Vec<u8>,
-    overrides: Vec<TensorSpec>,
+    /// Knows only the operators of this model, so that no others are part of its modelet.
+    framework: Onnx,
+    proto: Vec<u8>,
 }
 
 impl Late {
-    pub fn new(onnx: &[u8], overrides: &[TensorSpec]) -> Late {
+    /// `proto` is as tract can take it.
+    pub fn new(framework: &Onnx, proto: &ModelProto) -> Late {
+        let none = GraphProto::default();
+        let graph = proto.graph.as_ref().unwrap_or(&none);
+        let mut framework = framework.clone();
+        framework.op_register = modelet_operators::needed(&framework, graph);
         Late {
-            onnx: onnx.to_vec(),
-            overrides: overrides.to_vec(),
+            framework,
+            proto: proto.encode_to_vec(),
         }
     }
 
     /// Reads the model and runs it on `inputs`.
     pub fn run_once(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let mut model = load::untyped(&self.onnx, &self.overrides)?.model;
+        let proto = self.framework.proto_model_for_read(&mut &*self.proto)?;
+        let mut model = self.framework.model_for_proto_model(&proto)?;
         for (outlet, input) in model.inputs.clone().into_iter().zip(inputs) {
             let tensor = input.into_arc_tensor();
             let source = model.node_mut(outlet.node);
@@ -43,5 +54,11 @@ impl Late {
 impl Plan for Late {
     fn run(&self, inputs: TVec<TValue>, _signature: &Signature) -> TractResult<TVec<TValue>> {
         self.run_once(inputs)
+    }
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Late").finish_non_exhaustive()
     }
 }

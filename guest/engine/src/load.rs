@@ -38,7 +38,7 @@ pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
         // Exporters that have one input for each column leave open that all have the same rows.
         attempt = try_load(&framework, onnx, overrides, Rows::Shared);
     }
-    attempt.or_else(|error| match load_late(onnx, overrides) {
+    attempt.or_else(|error| match load_late(&framework, onnx, overrides) {
         Some(model) => Ok(model),
         None => Err(explained(&framework, onnx, overrides, &error)),
     })
@@ -70,29 +70,11 @@ fn explained(
     }
 }
 
-/// A model as it was read.
-pub struct Untyped {
-    pub model: InferenceModel,
-    inputs: Vec<TensorSpec>,
-    outputs: Vec<declare::Output>,
-}
-
-/// Reads a model that is prepared for each request.
-pub fn untyped(onnx: &[u8], overrides: &[TensorSpec]) -> TractResult<Untyped> {
-    let framework = framework();
-    let mut proto = read(&framework, onnx)?;
-    Ok(Untyped {
-        inputs: declare::inputs(&mut proto, overrides, Rows::Shared)?,
-        outputs: declare::outputs(&mut proto)?,
-        model: framework.model_for_proto_model(&proto)?,
-    })
-}
-
 /// The model as one that is prepared for each request, if it then answers one of zeros.
-fn load_late(onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
-    let Untyped {
-        inputs, outputs, ..
-    } = untyped(onnx, overrides).ok()?;
+fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
+    let mut proto = read(framework, onnx).ok()?;
+    let inputs = declare::inputs(&mut proto, overrides, Rows::Shared).ok()?;
+    let outputs = declare::outputs(&mut proto).ok()?;
     let outputs = outputs.into_iter().map(|output| {
         Some(TensorSpec {
             name: output.name,
@@ -104,9 +86,11 @@ fn load_late(onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
         outputs: outputs.collect::<Option<_>>()?,
         inputs,
     };
-    let late = Late::new(onnx, overrides);
+    let late = Late::new(framework, &proto);
+    drop(proto);
     let zeros = signature.inputs.iter().map(zeros).collect::<Option<_>>()?;
     let answers = late.run_once(zeros).ok()?;
+    clear_stack();
     (answers.len() == signature.outputs.len()).then(|| Model::new(late, signature))
 }
 

@@ -15,6 +15,7 @@ pub mod attributes;
 mod cases;
 mod mapping;
 mod ml;
+mod needed;
 mod original;
 pub mod quantized;
 mod recurrent;
@@ -24,6 +25,7 @@ mod unknown;
 use tract_onnx::Onnx;
 
 pub use advice::unusable;
+pub use needed::needed;
 pub use unknown::{full_name, name, refuse};
 
 /// Teaches `onnx` the operators of this crate, in place of tract's own where it has one.

@@ -11,9 +11,17 @@ pub const QUANTIZE_LINEAR: Kept = ("QuantizeLinear", "tract's QuantizeLinear");
 pub const SLICE: Kept = ("Slice", "tract's Slice");
 pub const SPACE_TO_DEPTH: Kept = ("SpaceToDepth", "tract's SpaceToDepth");
 
+const ALL: [Kept; 3] = [QUANTIZE_LINEAR, SLICE, SPACE_TO_DEPTH];
+
+/// The name that tract's builder of an operator is kept under, if it is.
+pub fn kept(name: &str) -> Option<&'static str> {
+    let found = ALL.iter().find(|(original, _)| *original == name);
+    found.map(|(_, kept)| *kept)
+}
+
 /// To be called before anything is replaced.
 pub fn keep(operators: &mut OnnxOpRegister) {
-    for (name, kept) in [QUANTIZE_LINEAR, SLICE, SPACE_TO_DEPTH] {
+    for (name, kept) in ALL {
         if let Some(original) = operators.0.get(name).copied() {
             operators.insert(kept, original);
         }

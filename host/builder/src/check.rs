@@ -22,7 +22,7 @@ pub fn check(host: &Compiler, component: &[u8], options: &Options) -> Result<()>
             "a request of zeros would be larger than a model's memory; give `build` requests that it \
              answers with --golden, or smaller shapes with --input",
         )?;
-        modelet.infer(inputs, &[], deadline).context(
+        modelet.infer(&inputs, &[], deadline).context(
             "the built model does not answer a request of zeros; if zeros mean nothing to it, \
                  give `build` requests that it answers with --golden",
         )?;
@@ -34,7 +34,7 @@ pub fn check(host: &Compiler, component: &[u8], options: &Options) -> Result<()>
             .map(|tensor| tensor.name.clone())
             .collect();
         let got = modelet
-            .infer(example.inputs.clone(), &wanted, deadline)
+            .infer(&example.inputs, &wanted, deadline)
             .with_context(|| format!("golden case `{}`", example.name))?;
         for (wanted, got) in example.outputs.iter().zip(&got) {
             if let Err(difference) = wanted.agrees_with(got) {

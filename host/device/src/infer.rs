@@ -255,7 +255,7 @@ fn run(
         outputs.clear();
     }
     let deadline = Instant::now() + timeout;
-    let called = modelet.infer(decoded.inputs.clone(), &outputs, deadline);
+    let called = modelet.infer(&decoded.inputs, &outputs, deadline);
     called.map_err(|error| {
         let trigger = trigger(&error);
         (Failure::Infer(error), trigger)

@@ -9,4 +9,6 @@
 wasmtime::component::bindgen!({
     path: "../../guest/wit",
     world: "modelet",
+    // A call reads the caller's tensors where they lie.
+    ownership: Borrowing { duplicate_if_necessary: true },
 });

@@ -1,4 +1,4 @@
-//! Between the protocol's values and those of `guest/wit`. Tensor data moves, it is not copied.
+//! Between the protocol's values and those of `guest/wit`. Tensor data is lent or moves, it is not copied.
 
 use modelet_protocol::{Datatype, Dimension, Signature, Tensor};
 use wasmtime::AsContextMut;
@@ -36,16 +36,16 @@ pub fn spec_to_guest(spec: &modelet_protocol::TensorSpec) -> TensorSpec {
     }
 }
 
-pub(crate) fn to_guest(tensor: Tensor) -> wit::Tensor {
-    wit::Tensor {
-        name: tensor.name,
+pub(crate) fn to_guest(tensor: &Tensor) -> wit::TensorParam<'_> {
+    wit::TensorParam {
+        name: &tensor.name,
         datatype: datatype_to_guest(tensor.datatype),
-        shape: tensor.shape,
-        data: tensor.data,
+        shape: &tensor.shape,
+        data: &tensor.data,
     }
 }
 
-pub(crate) fn from_guest(tensor: wit::Tensor) -> Tensor {
+pub(crate) fn from_guest(tensor: wit::TensorResult) -> Tensor {
     Tensor {
         name: tensor.name,
         datatype: datatype_from_guest(tensor.datatype),

@@ -90,7 +90,7 @@ impl Instance {
     /// After an error other than `InvalidInput` and `ModelFailed` the instance is dead.
     pub fn infer(
         &mut self,
-        inputs: Vec<Tensor>,
+        inputs: &[Tensor],
         outputs: &[String],
         deadline: Instant,
         panic_message_address: u32,
@@ -101,11 +101,12 @@ impl Instance {
         }
         self.store.data_mut().deadline = deadline;
         self.store.set_epoch_deadline(ticks(left));
-        let inputs: Vec<_> = inputs.into_iter().map(to_guest).collect();
+        let inputs: Vec<_> = inputs.iter().map(to_guest).collect();
+        let outputs: Vec<_> = outputs.iter().map(String::as_str).collect();
         match self
             .exports
             .modelet_model_inference()
-            .call_infer(&mut self.store, &inputs, outputs)
+            .call_infer(&mut self.store, &inputs, &outputs)
         {
             Ok(Ok(outputs)) => Ok(outputs.into_iter().map(from_guest).collect()),
             Ok(Err(GuestError::InvalidInput(reason))) => Err(InferError::InvalidInput(reason)),

@@ -80,14 +80,14 @@ impl Modelet {
     /// Names, datatypes, shapes and data are checked against the signature first.
     pub fn infer(
         &self,
-        inputs: Vec<Tensor>,
+        inputs: &[Tensor],
         outputs: &[String],
         deadline: Instant,
     ) -> Result<Vec<Tensor>, InferError> {
         let metadata = &self.shared.facts.metadata;
         let signature = &metadata.signature;
         signature
-            .check_inputs(&inputs)
+            .check_inputs(inputs)
             .and_then(|()| signature.check_outputs(outputs.iter().map(String::as_str)))
             .map_err(|error| InferError::InvalidInput(error.to_string()))?;
         let mut instance = self.take()?;

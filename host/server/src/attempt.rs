@@ -238,7 +238,7 @@ fn run_here(
     }
     let start = Instant::now();
     let patience = start + pace::PATIENCE;
-    let ran = modelet.infer(inputs.to_vec(), wanted, deadline.min(patience));
+    let ran = modelet.infer(inputs, wanted, deadline.min(patience));
     let time = start.elapsed();
     ready.pace.record(time);
     match ran {
@@ -261,7 +261,7 @@ async fn run_elsewhere(
         // Until the model is done, also when nobody waits for the answer any more.
         let _held = held;
         let start = Instant::now();
-        let outputs = modelet.infer(inputs, &wanted, deadline);
+        let outputs = modelet.infer(&inputs, &wanted, deadline);
         let time = start.elapsed();
         called.pace.record(time);
         (outputs, time)

@@ -115,7 +115,7 @@ fn zeros(modelet: &Modelet) -> Result<Vec<Tensor>> {
 
 fn call(modelet: &Modelet, inputs: &[Tensor]) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(600);
-    modelet.infer(inputs.to_vec(), &[], deadline)?;
+    modelet.infer(inputs, &[], deadline)?;
     Ok(())
 }
 

@@ -82,7 +82,7 @@ fn ask(ready: &Ready, timeout: Duration) {
         Work::Ensemble(_) => return ready.readiness.set(true),
     };
     let answer = match ready.signature().zeros() {
-        Some(inputs) => modelet.infer(inputs, &[], Instant::now() + timeout),
+        Some(inputs) => modelet.infer(&inputs, &[], Instant::now() + timeout),
         None => Err(InferError::InvalidInput(
             "its inputs are too large".to_owned(),
         )),

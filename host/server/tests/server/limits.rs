@@ -203,7 +203,7 @@ fn a_call_ends_no_earlier_because_the_clock_had_been_late() {
     };
     let deadline = Instant::now() + Duration::from_millis(300);
     thread::scope(|scope| {
-        let call = scope.spawn(|| modelet.infer(vec![input], &[], deadline));
+        let call = scope.spawn(|| modelet.infer(&[input], &[], deadline));
         while !call.is_finished() {
             compiled.frame.engine().increment_epoch();
         }

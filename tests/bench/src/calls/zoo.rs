@@ -124,12 +124,11 @@ fn one(compiler: &Compiler, builder: &Builder, slug: &str, peer: Duration) -> Re
         };
         let modelet = compiler.load(&built.component, limits)?;
         let deadline = Instant::now() + Duration::from_secs(600);
-        modelet.infer(row.clone(), &[], deadline)?;
+        modelet.infer(row, &[], deadline)?;
         let mut times = Vec::with_capacity(CALLS);
         for _ in 0..CALLS {
-            let inputs = row.clone();
             let start = Instant::now();
-            modelet.infer(inputs, &[], deadline)?;
+            modelet.infer(row, &[], deadline)?;
             times.push(start.elapsed());
         }
         times.sort_unstable();
