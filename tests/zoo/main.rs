@@ -122,6 +122,9 @@ fn build(onnx: &[u8], builder: &Builder, entry: &Entry) -> Result<Vec<u8>, Strin
     }
 }
 
+/// Of a modelet, beside its file. Those that are read anew for each request are the largest by far.
+const MOST_BYTES: usize = 7_000_000;
+
 /// Builds the model, loads what was built, and gives it every request.
 fn run(folder: &Path, host: &Compiler, builder: &Builder, entry: &Entry) -> Verdict {
     let folder = folder.join(&entry.slug);
@@ -129,6 +132,8 @@ fn run(folder: &Path, host: &Compiler, builder: &Builder, entry: &Entry) -> Verd
     let cases = golden::parse(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
     assert!(!cases.is_empty(), "{} is asked nothing", entry.slug);
     let component = build(&onnx, builder, entry)?;
+    let beside = component.len().saturating_sub(onnx.len());
+    assert!(beside < MOST_BYTES, "{}: {beside} bytes", entry.slug);
     let limits = Limits {
         memory_bytes: 1 << 30,
         reuse: false,
