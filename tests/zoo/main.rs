@@ -133,7 +133,11 @@ fn run(folder: &Path, host: &Compiler, builder: &Builder, entry: &Entry) -> Verd
     assert!(!cases.is_empty(), "{} is asked nothing", entry.slug);
     let component = build(&onnx, builder, entry)?;
     let beside = component.len().saturating_sub(onnx.len());
-    assert!(beside < MOST_BYTES, "{}: {beside} bytes", entry.slug);
+    assert!(
+        beside < MOST_BYTES,
+        "{} has {beside} bytes beside its file",
+        entry.slug
+    );
     let limits = Limits {
         memory_bytes: 1 << 30,
         reuse: false,
