@@ -9,6 +9,8 @@ mod maps;
 mod one_hot;
 #[cfg(target_arch = "wasm32")]
 mod products;
+#[cfg(target_arch = "wasm32")]
+mod sizes;
 mod whole;
 
 use std::hint::black_box;
@@ -151,12 +153,15 @@ fn try_load(
     };
     gelu::fuse(&mut model)?;
     one_hot::pick(&mut model)?;
-    // The weights are in the graph now; their first copy is not needed beside it.
+    // The weights are in the graph now; their first copy is not needed beside it. Nor is who made the file.
     drop(proto);
+    model.properties.clear();
     model.declutter()?;
     #[cfg(target_arch = "wasm32")]
     let found = products::find(&model);
     model.optimize()?;
+    #[cfg(target_arch = "wasm32")]
+    sizes::write_anew(&mut model);
     #[cfg(target_arch = "wasm32")]
     let model = floats::take(products::take(model, &found)?)?;
     clear_stack();

@@ -26,7 +26,7 @@ pub struct Reach<'a> {
     numbered: BTreeSet<u32>,
 }
 
-/// How much of static data is in reach.
+/// How much of static data or of a block is in reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kept {
     Nothing,
@@ -35,18 +35,18 @@ pub enum Kept {
     Whole,
 }
 
-/// A heap, and which of its blocks are in reach.
+/// A heap, and how much of its blocks is in reach.
 pub struct Blocks {
     heap: Heap,
-    are_reached: Vec<bool>,
+    kept: Vec<Kept>,
 }
 
 impl Blocks {
     /// What is in use and out of reach.
     pub fn unused(&self) -> Vec<Range<u32>> {
-        let blocks = self.heap.blocks().iter().zip(&self.are_reached);
+        let blocks = self.heap.blocks().iter().zip(&self.kept);
         blocks
-            .filter(|(_, is_reached)| !**is_reached)
+            .filter(|(_, kept)| **kept == Kept::Nothing)
             .map(|(block, _)| block.clone())
             .collect()
     }
@@ -81,7 +81,7 @@ impl<'a> Reach<'a> {
             functions: vec![false; links.functions.len()],
             data: vec![Kept::Nothing; links.data.len()],
             heap: Blocks {
-                are_reached: vec![false; heap.blocks().len()],
+                kept: vec![Kept::Nothing; heap.blocks().len()],
                 heap,
             },
             open: Vec::new(),
@@ -158,7 +158,7 @@ impl<'a> Reach<'a> {
     }
 
     fn block(&mut self, index: u32) {
-        if !mem::replace(&mut self.heap.are_reached[index as usize], true) {
+        if mem::replace(&mut self.heap.kept[index as usize], Kept::Whole) != Kept::Whole {
             self.open.push(Item::Block(index));
         }
     }
@@ -222,12 +222,23 @@ impl<'a> Reach<'a> {
             if self.links.statics.contains(&word) {
                 self.address(word);
             } else if let Some(block) = self.heap.heap.block_at(word) {
-                self.block(block);
+                self.pointer(word, block);
             } else if let Some(function) = self.links.function_at(word)
                 && self.numbered.contains(&function)
             {
                 self.number(function);
             }
+        }
+    }
+
+    /// A word that could be an address in a block of the heap. Who points between its words does not take other
+    /// pointers from it.
+    fn pointer(&mut self, address: u32, block: u32) {
+        if address.is_multiple_of(4) {
+            self.block(block);
+        } else {
+            let kept = &mut self.heap.kept[block as usize];
+            *kept = Kept::Bytes.max(*kept);
         }
     }
 
@@ -383,6 +394,8 @@ mod tests {
         };
         assert_eq!(reached(0), (false, 2));
         assert_eq!(reached(PAGE + 24 + 12), (true, 1));
+        // Between its words, where no pointers lie.
+        assert_eq!(reached(PAGE + 24 + 13), (false, 1));
         // From one to the other.
         assert_eq!(reached(PAGE + 8), (true, 0));
     }
