@@ -24,6 +24,9 @@ pub enum EncodeError {
     NotText(String),
 }
 
+/// Enough for a few numbers and what is said about them.
+const ROOM: usize = 512;
+
 /// An object with what is in `head`, itself an object and not empty, and a list of tensors under this key.
 pub fn with_tensors(
     head: &impl Serialize,
@@ -31,7 +34,7 @@ pub fn with_tensors(
     tensors: &[Tensor],
     is_binary: impl Fn(&Tensor) -> bool,
 ) -> Result<Encoded, EncodeError> {
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(ROOM);
     put_json(&mut body, head);
     // Of its two braces the last makes room for what follows.
     body.pop();

@@ -15,6 +15,9 @@ use tokio::time::Sleep;
 /// What every HTTP/2 connection begins with. Anything else is HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What is no longer is put together before it is sent: a list of parts takes the kernel longer than that.
+const SHORT: usize = 1 << 10;
+
 pub struct Beginning {
     stream: TcpStream,
     /// The bytes of the preface that came.
@@ -75,7 +78,18 @@ impl AsyncWrite for Beginning {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if length > SHORT {
+            return Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        }
+        let mut bytes = [0; SHORT];
+        let mut rest = &mut bytes[..];
+        for slice in slices {
+            let (part, after) = rest.split_at_mut(slice.len());
+            part.copy_from_slice(slice);
+            rest = after;
+        }
+        Pin::new(&mut self.stream).poll_write(context, &bytes[..length])
     }
 
     fn is_write_vectored(&self) -> bool {
