@@ -160,6 +160,7 @@ fn an_artifact_holds_the_code_and_the_weights_that_it_needs_and_little_else() {
         ("iris", 600_000),
         ("digits", 800_000),
         ("magika", 1_000_000),
+        ("mobilenet", 1_300_000),
     ] {
         if golden_file(name).is_none() {
             continue;
@@ -168,6 +169,27 @@ fn an_artifact_holds_the_code_and_the_weights_that_it_needs_and_little_else() {
         let source = fs::metadata(onnx(name)).unwrap().len();
         assert!(artifact - source <= bytes, "{name}: {artifact} - {source}");
     }
+}
+
+/// It took a fifth longer than as many batches of one, by tract's convolutions.
+#[test]
+fn a_batch_of_a_fixed_size_is_answered_item_by_item() {
+    let Some(golden) = golden_file("mobilenet") else {
+        return;
+    };
+    let cases = golden::parse(&fs::read(golden).unwrap()).unwrap();
+    let three = cases.iter().find(|case| case.inputs[0].shape[0] == 3);
+    let (three, folder) = (three.unwrap(), tempfile::tempdir().unwrap());
+    let artifact = folder.path().join("three.wasm");
+    let options = ["--input", "image=FP32[3,3,224,224]"];
+    built::build(&onnx("mobilenet"), &artifact, &options);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let answer = load(&artifact, false).infer(&three.inputs, &[], deadline);
+    let agrees = three.outputs[0].agrees_with(&answer.unwrap()[0]);
+    assert_eq!(agrees, Ok(()));
+    let bytes = |path: &Path| fs::metadata(path).unwrap().len();
+    let more = bytes(&artifact) - bytes(&onnx("mobilenet"));
+    assert!(more <= 1_200_000, "tract's convolutions are in it: {more}");
 }
 
 fn check(name: &str) {

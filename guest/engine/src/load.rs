@@ -31,6 +31,9 @@ use declare::Rows;
 /// The engine's name and version, as they are embedded in every modelet.
 pub const ENGINE: &str = "tract 0.23.9";
 
+/// A name that no dimension has.
+const BATCH: &str = "number_of_items_in_the_batch";
+
 /// Reads, types and optimises a model. `overrides` replace the declared datatype and shape of the
 /// inputs they name. The error says which part of the file cannot be used, and where.
 pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
@@ -137,20 +140,10 @@ fn try_load(
     let mut proto = read(framework, onnx)?;
     let inputs = declare::inputs(&mut proto, overrides, rows)?;
     let declared = declare::outputs(&mut proto)?;
-    let model = framework.model_for_proto_model(&proto)?;
-    let model = model.into_typed()?.into_decluttered()?;
+    let model = typed(framework, &proto)?;
     let outputs = outputs(&model, declared)?;
     let signature = Signature { inputs, outputs };
-    let batch = items::batch(&model)?;
-    let mut model = match &batch {
-        None => model,
-        Some(name) => {
-            drop(model);
-            declare::one_item(&mut proto, &signature.inputs, name)?;
-            let model = framework.model_for_proto_model(&proto)?;
-            model.into_typed()?.into_decluttered()?
-        }
-    };
+    let (mut model, is_by_item) = by_item(framework, &mut proto, &signature.inputs, model)?;
     gelu::fuse(&mut model)?;
     one_hot::pick(&mut model)?;
     // The weights are in the graph now; their first copy is not needed beside it. Nor is who made the file.
@@ -169,10 +162,48 @@ fn try_load(
     // operations that were optimised away, which would count as in use.
     let plan = Prepared::new(model.clone().into_runnable()?)?;
     drop(model);
-    Ok(match batch {
-        Some(_) => Model::new(ByItem(plan), signature),
-        None => Model::new(plan, signature),
+    Ok(match is_by_item {
+        true => Model::new(ByItem(plan), signature),
+        false => Model::new(plan, signature),
     })
+}
+
+fn typed(framework: &Onnx, proto: &ModelProto) -> TractResult<TypedModel> {
+    let model = framework.model_for_proto_model(proto)?;
+    model.into_typed()?.into_decluttered()
+}
+
+/// The model for one item of its batch, and whether it is: if it treats each by itself. `model` is the one in `proto`,
+/// which declares `inputs`.
+fn by_item(
+    framework: &Onnx,
+    proto: &mut ModelProto,
+    inputs: &[TensorSpec],
+    model: TypedModel,
+) -> TractResult<(TypedModel, bool)> {
+    if items::batch(&model)?.is_some() {
+        // The weights of both need not be in memory at one time.
+        drop(model);
+        declare::batch(proto, inputs, &Dimension::Fixed(1))?;
+        return Ok((typed(framework, proto)?, true));
+    }
+    if !items::may_be_apart(&model)? {
+        return Ok((model, false));
+    }
+    drop(model);
+    // Where the items go is seen by the name of their number, which a number has not.
+    let mut one_item = || {
+        declare::batch(proto, inputs, &Dimension::Symbolic(BATCH.to_owned()))?;
+        let is_apart = items::batch(&typed(framework, proto)?)?.is_some();
+        ensure!(is_apart, "items that meet");
+        declare::batch(proto, inputs, &Dimension::Fixed(1))?;
+        typed(framework, proto)
+    };
+    if let Ok(model) = one_item() {
+        return Ok((model, true));
+    }
+    declare::types(proto, inputs)?;
+    Ok((typed(framework, proto)?, false))
 }
 
 /// Zeroes the stack from here on, as far as preparing a model goes down.

@@ -88,19 +88,21 @@ pub fn inputs(
     }
 }
 
-/// Rewrites the inputs in `proto`, which are `inputs`, so that `batch` is one.
-pub fn one_item(proto: &mut ModelProto, inputs: &[TensorSpec], batch: &str) -> TractResult<()> {
+/// Rewrites the inputs in `proto` as `inputs` has them, but with this first dimension.
+pub fn batch(proto: &mut ModelProto, inputs: &[TensorSpec], first: &Dimension) -> TractResult<()> {
+    let mut inputs = inputs.to_vec();
+    for dimension in inputs.iter_mut().filter_map(|spec| spec.shape.first_mut()) {
+        dimension.clone_from(first);
+    }
+    types(proto, &inputs)
+}
+
+/// Rewrites the inputs in `proto` as `inputs` has them.
+pub fn types(proto: &mut ModelProto, inputs: &[TensorSpec]) -> TractResult<()> {
     for input in &mut graph(proto)?.input {
-        let Some(spec) = inputs.iter().find(|spec| spec.name == input.name) else {
-            continue;
-        };
-        let mut spec = spec.clone();
-        for dimension in &mut spec.shape {
-            if matches!(dimension, Dimension::Symbolic(symbol) if symbol == batch) {
-                *dimension = Dimension::Fixed(1);
-            }
+        if let Some(spec) = inputs.iter().find(|spec| spec.name == input.name) {
+            input.r#type = Some(tensor_type(spec));
         }
-        input.r#type = Some(tensor_type(&spec));
     }
     Ok(())
 }

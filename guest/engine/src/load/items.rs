@@ -1,7 +1,7 @@
 //! Whether a model treats the items of a batch each by itself.
 //!
-//! tract has its fast convolutions for shapes that it knows, and an open batch hides them. A network
-//! that never mixes the items of its batch gives the same answer when it is prepared for one item
+//! tract has its fast convolutions for shapes that it knows, and an open batch hides them; ours are for one image. A
+//! network that never mixes the items of its batch gives the same answer when it is prepared for one item
 //! and run once for each.
 
 use modelet_operators::quantized::{
@@ -21,8 +21,7 @@ use tract_onnx::tract_hir::tract_core::ops::source::TypedSource;
 /// The name of the batch's symbol, if `model` has a convolution and keeps the items of its batch apart.
 /// The batch is then the first dimension of each input and of each output.
 pub fn batch(model: &TypedModel) -> TractResult<Option<String>> {
-    let convolves = |node: &TypedNode| node.op_is::<Conv>();
-    if !model.nodes().iter().any(convolves) {
+    if !convolves(model) {
         return Ok(None);
     }
     let Some(input) = model.inputs.first() else {
@@ -42,6 +41,24 @@ pub fn batch(model: &TypedModel) -> TractResult<Option<String>> {
         }
     }
     Ok(Some(symbol.to_string()))
+}
+
+fn convolves(model: &TypedModel) -> bool {
+    model.nodes().iter().any(|node| node.op_is::<Conv>())
+}
+
+/// Whether `model` has a convolution, and each input and output as many items, more than one.
+pub fn may_be_apart(model: &TypedModel) -> TractResult<bool> {
+    let mut sizes = vec![];
+    for outlet in model.inputs.iter().chain(&model.outputs) {
+        sizes.push(model.outlet_fact(*outlet)?.shape.first().cloned());
+    }
+    let items = sizes
+        .first()
+        .cloned()
+        .flatten()
+        .and_then(|size| size.as_i64());
+    Ok(convolves(model) && items > Some(1) && sizes.iter().all(|size| *size == sizes[0]))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
