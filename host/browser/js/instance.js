@@ -1,4 +1,4 @@
-// A live instance of a modelet, and its memory as it was at the beginning.
+// A live instance of a modelet, what the host does with its memory, and that memory as it was at the beginning.
 
 const PAGE = 65536;
 
@@ -13,12 +13,35 @@ const EXPORTS = {
 };
 
 export class Instance {
+  #bytes = new Uint8Array();
+
   /** `first` is what an earlier instance of the same modules has under that name. */
   constructor({ memory, code }, first) {
     this.memory = new WebAssembly.Instance(memory, {}).exports.memory;
     const { exports } = new WebAssembly.Instance(code, { memory: { memory: this.memory } });
-    this.functions = Object.fromEntries(Object.entries(EXPORTS).map(([name, exported]) => [name, callable(exports, exported)]));
+    const called = Object.entries(EXPORTS).map(([name, exported]) => [name, callable(exports, exported)]);
+    this.guest = {
+      ...Object.fromEntries(called),
+      size: () => this.#all().length,
+      read: (address, into) => this.#part(address, into.length, (bytes) => into.set(bytes)),
+      write: (address, from) => this.#part(address, from.length, (bytes) => bytes.set(from)),
+    };
     this.first = first ?? pages(this.memory);
+  }
+
+  /** All of memory. What a view sees of it ends where memory grows. */
+  #all() {
+    const { buffer } = this.memory;
+    if (this.#bytes.buffer !== buffer) this.#bytes = new Uint8Array(buffer);
+    return this.#bytes;
+  }
+
+  /** Whether so many bytes lie there, with which something is then done. */
+  #part(address, length, work) {
+    const all = this.#all();
+    if (address + length > all.length) return false;
+    work(all.subarray(address, address + length));
+    return true;
   }
 
   /**
@@ -26,7 +49,7 @@ export class Instance {
    * where it was whenever a call has returned: after a trap this is not enough.
    */
   restore() {
-    const bytes = new Uint8Array(this.memory.buffer);
+    const bytes = this.#all();
     this.first.forEach((page, index) => {
       if (page) bytes.set(page, index * PAGE);
       else bytes.fill(0, index * PAGE, (index + 1) * PAGE);
@@ -35,7 +58,7 @@ export class Instance {
   }
 
   damage() {
-    new Uint8Array(this.memory.buffer).fill(0xff);
+    this.#all().fill(0xff);
   }
 }
 

@@ -27,7 +27,7 @@ const methods = {
     modules = { memory: await WebAssembly.compile(bytes.subarray(memoryStart, memoryEnd)), code: compiled };
     instance = new Instance(modules);
     dead = false;
-    modelet.check(instance.memory, instance.functions);
+    modelet.check(instance.guest);
     // `describe` has run: it left the memory other than it found it.
     instance.restore();
     const facts = { ...modelet.facts(), sha256: digest, sizeBytes: bytes.length, fromCache };
@@ -40,7 +40,7 @@ const methods = {
     if (dead) instance = new Instance(modules, instance.first);
     dead = false;
     if (damaged) instance.damage();
-    const answer = modelet.infer(instance.memory, instance.functions, inputs, outputs);
+    const answer = modelet.infer(instance.guest, inputs, outputs);
     answer.ms = performance.now() - begin;
     return answer;
   },

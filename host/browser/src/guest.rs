@@ -1,13 +1,12 @@
 //! One modelet in the browser's own WebAssembly: its file read, its instances called.
 
 use js_sys::Uint8Array;
-use js_sys::WebAssembly::Memory;
 use modelet_artifact::{Metadata, outline};
 use modelet_protocol::{Signature, Tensor};
 use wasm_bindgen::prelude::*;
 
 use crate::abi::{Answer, Broken, Reader, lower};
-use crate::js::Functions;
+use crate::js::Guest;
 use crate::values::{field, from_specs, from_tensors, record, tensors, texts};
 
 /// A modelet's file, read and found to be one.
@@ -60,9 +59,8 @@ impl Modelet {
     }
 
     /// Whether what an instance says of itself is what the file says. To be asked before the first call.
-    pub fn check(&self, memory: &Memory, functions: &Functions) -> Result<(), JsError> {
-        let guest = Guest { memory, functions };
-        let described = guest.describe().map_err(|error| JsError::new(&error))?;
+    pub fn check(&self, guest: &Guest) -> Result<(), JsError> {
+        let described = describe(guest).map_err(|error| JsError::new(&error))?;
         match described == self.metadata.signature {
             true => Ok(()),
             false => Err(JsError::new(
@@ -73,24 +71,17 @@ impl Modelet {
 
     /// Runs the model once: `{outputs}`, or `{trigger, message}` where it failed, or `{message}` where
     /// the request is wrong. After a trigger `trap` the instance is dead.
-    pub fn infer(
-        &self,
-        memory: &Memory,
-        functions: &Functions,
-        inputs: &JsValue,
-        outputs: &JsValue,
-    ) -> JsValue {
-        let guest = Guest { memory, functions };
+    pub fn infer(&self, guest: &Guest, inputs: &JsValue, outputs: &JsValue) -> JsValue {
         let (inputs, outputs) = match self.request(inputs, outputs) {
             Ok(request) => request,
             Err(reason) => return failed(None, &reason),
         };
-        match guest.infer(&inputs, &outputs) {
+        match infer(guest, &inputs, &outputs) {
             Ok(Answer::Outputs(tensors)) => record(&[("outputs", from_tensors(&tensors))]),
             Ok(Answer::InvalidInput(reason)) => failed(None, &reason),
             Ok(Answer::ModelFailed(reason)) => failed(Some("failed"), &reason),
             Err(reason) => {
-                let message = guest.panic_message(self.metadata.panic_message_address);
+                let message = panic_message(guest, self.metadata.panic_message_address);
                 failed(Some("trap"), &message.unwrap_or(reason))
             }
         }
@@ -120,70 +111,53 @@ fn failed(trigger: Option<&str>, message: &str) -> JsValue {
     ])
 }
 
-/// A live instance.
-struct Guest<'a> {
-    memory: &'a Memory,
-    functions: &'a Functions,
+fn describe(guest: &Guest) -> Result<Signature, String> {
+    let address = guest.describe().map_err(trapped)?;
+    let signature = reader(guest).signature(address).map_err(told)?;
+    guest.end_describe(address).map_err(trapped)?;
+    Ok(signature)
 }
 
-impl Guest<'_> {
-    fn describe(&self) -> Result<Signature, String> {
-        let address = self.functions.describe().map_err(trapped)?;
-        let signature = self.reader().signature(address).map_err(told)?;
-        self.functions.end_describe(address).map_err(trapped)?;
-        Ok(signature)
-    }
+fn infer(guest: &Guest, inputs: &[Tensor], outputs: &[String]) -> Result<Answer, String> {
+    let put = |bytes: &[u8], alignment| put(guest, bytes, alignment);
+    let [inputs, inputs_length, outputs, outputs_length] = lower(inputs, outputs, put)?;
+    let address = guest
+        .infer(inputs, inputs_length, outputs, outputs_length)
+        .map_err(trapped)?;
+    let answer = reader(guest).answer(address).map_err(told)?;
+    // The guest may have back what it answered with.
+    guest.end_infer(address).map_err(trapped)?;
+    Ok(answer)
+}
 
-    fn infer(&self, inputs: &[Tensor], outputs: &[String]) -> Result<Answer, String> {
-        let put = |bytes: &[u8], alignment| self.put(bytes, alignment);
-        let [inputs, inputs_length, outputs, outputs_length] = lower(inputs, outputs, put)?;
-        let address = self
-            .functions
-            .infer(inputs, inputs_length, outputs, outputs_length)
-            .map_err(trapped)?;
-        let answer = self.reader().answer(address).map_err(told)?;
-        // The guest may have back what it answered with.
-        self.functions.end_infer(address).map_err(trapped)?;
-        Ok(answer)
+fn put(guest: &Guest, bytes: &[u8], alignment: u32) -> Result<u32, String> {
+    let length = bytes.len() as u32;
+    let address = guest.realloc(0, 0, alignment, length).map_err(trapped)?;
+    match address.is_multiple_of(alignment) && guest.write(address, bytes) {
+        true => Ok(address),
+        false => Err("the model gave memory that it does not have".to_owned()),
     }
+}
 
-    fn put(&self, bytes: &[u8], alignment: u32) -> Result<u32, String> {
-        let length = bytes.len() as u32;
-        let address = self
-            .functions
-            .realloc(0, 0, alignment, length)
-            .map_err(trapped)?;
-        // Allocating may have moved the memory.
-        let memory = self.bytes();
-        let end = address.checked_add(length);
-        if !address.is_multiple_of(alignment) || end.is_none_or(|end| end > memory.length()) {
-            return Err("the model gave memory that it does not have".to_owned());
-        }
-        memory.subarray(address, address + length).copy_from(bytes);
-        Ok(address)
-    }
+fn reader(guest: &Guest) -> Reader<impl FnMut(u32, usize) -> Option<Vec<u8>>> {
+    let get = |address, length| get(guest, address, length);
+    Reader::new(guest.size() as usize, get)
+}
 
-    fn get(&self, address: u32, length: usize) -> Option<Vec<u8>> {
-        let memory = self.bytes();
-        let end = address.checked_add(u32::try_from(length).ok()?)?;
-        (end <= memory.length()).then(|| memory.subarray(address, end).to_vec())
-    }
+fn get(guest: &Guest, address: u32, length: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    guest.read(address, &mut bytes).then_some(bytes)
+}
 
-    fn bytes(&self) -> Uint8Array {
-        Uint8Array::new(&self.memory.buffer())
+/// What the guest's panic hook left. The address comes from the file, so it is only ever an index.
+fn panic_message(guest: &Guest, address: u32) -> Option<String> {
+    let length = get(guest, address, 4)?.try_into().ok()?;
+    let length = u32::from_le_bytes(length);
+    if length > guest.size() {
+        return None;
     }
-
-    fn reader(&self) -> Reader<impl FnMut(u32, usize) -> Option<Vec<u8>>> {
-        let get = |address, length| self.get(address, length);
-        Reader::new(self.bytes().length() as usize, get)
-    }
-
-    /// What the guest's panic hook left. The address comes from the file, so it is only ever an index.
-    fn panic_message(&self, address: u32) -> Option<String> {
-        let length = self.get(address, 4)?.try_into().ok()?;
-        let text = self.get(address.checked_add(4)?, u32::from_le_bytes(length) as usize)?;
-        (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
-    }
+    let text = get(guest, address.checked_add(4)?, length as usize)?;
+    (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
 fn told(broken: Broken) -> String {

@@ -27,32 +27,42 @@ extern "C" {
     #[wasm_bindgen(method, setter, structural)]
     pub fn set_data(this: &JsTensor, data: &Uint8Array);
 
-    /// The functions of a live modelet, of which `instance.js` has seen that they are there. A call fails
-    /// where the code traps.
-    pub type Functions;
+    /// A live modelet: its functions, of which `instance.js` has seen that they are there, and its memory. A call
+    /// fails where the code traps.
+    pub type Guest;
 
     #[wasm_bindgen(method, structural, catch)]
     pub fn realloc(
-        this: &Functions,
+        this: &Guest,
         old: u32,
         old_size: u32,
         alignment: u32,
         size: u32,
     ) -> Result<u32, JsValue>;
     #[wasm_bindgen(method, structural, catch)]
-    pub fn describe(this: &Functions) -> Result<u32, JsValue>;
+    pub fn describe(this: &Guest) -> Result<u32, JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = "endDescribe")]
-    pub fn end_describe(this: &Functions, address: u32) -> Result<(), JsValue>;
+    pub fn end_describe(this: &Guest, address: u32) -> Result<(), JsValue>;
     #[wasm_bindgen(method, structural, catch)]
     pub fn infer(
-        this: &Functions,
+        this: &Guest,
         inputs: u32,
         inputs_length: u32,
         outputs: u32,
         outputs_length: u32,
     ) -> Result<u32, JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = "endInfer")]
-    pub fn end_infer(this: &Functions, address: u32) -> Result<(), JsValue>;
+    pub fn end_infer(this: &Guest, address: u32) -> Result<(), JsValue>;
+
+    /// Bytes of memory.
+    #[wasm_bindgen(method, structural)]
+    pub fn size(this: &Guest) -> u32;
+    /// Whether all that is to be read lies in memory. Nothing is read otherwise.
+    #[wasm_bindgen(method, structural)]
+    pub fn read(this: &Guest, address: u32, into: &mut [u8]) -> bool;
+    /// Whether all of it has room in memory. Nothing is written otherwise.
+    #[wasm_bindgen(method, structural)]
+    pub fn write(this: &Guest, address: u32, from: &[u8]) -> bool;
 }
 
 impl JsTensor {
