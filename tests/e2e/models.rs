@@ -192,6 +192,38 @@ fn a_batch_of_a_fixed_size_is_answered_item_by_item() {
     assert!(more <= 1_200_000, "tract's convolutions are in it: {more}");
 }
 
+/// A call had its tensors in the gaps between weights: so many regions that the host unmapped them all, and each call
+/// faulted in two thousand pages.
+#[test]
+fn a_call_finds_the_memory_of_the_one_before_in_place() {
+    if !wasmtime::PoolingAllocationConfig::is_pagemap_scan_available() {
+        eprintln!("skipped: this kernel cannot tell which pages were written to");
+        return;
+    }
+    let Some(golden) = golden_file("mobilenet") else {
+        return;
+    };
+    let cases = golden::parse(&fs::read(golden).unwrap()).unwrap();
+    let modelet = load(&built::modelet("mobilenet"), false);
+    let call = || {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        modelet.infer(&cases[0].inputs, &[], deadline).unwrap()
+    };
+    (0..3).for_each(|_| drop(call()));
+    let before = faults();
+    (0..5).for_each(|_| drop(call()));
+    let each = (faults() - before) / 5;
+    assert!(each < 1_000, "{each} pages a call");
+}
+
+/// The pages that this process has faulted in.
+fn faults() -> u64 {
+    let status = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name in parentheses may have spaces; it is the second field, and they are the tenth.
+    let (_, fields) = status.rsplit_once(')').unwrap();
+    fields.split_whitespace().nth(7).unwrap().parse().unwrap()
+}
+
 fn check(name: &str) {
     if let Some(golden) = golden_file(name) {
         let difference = answers(&built::modelet(name), &golden).err();

@@ -11,6 +11,9 @@ use crate::{ENGINE, Error, Model, Signature, Tensor, TensorSpec, load, memory};
 
 static MODEL: OnceLock<Model> = OnceLock::new();
 
+/// By as much memory may grow while its gaps are found.
+const LARGEST_GAP: usize = 4 << 20;
+
 struct Component;
 
 bindings::export!(Component with_types_in bindings);
@@ -20,9 +23,6 @@ impl loading::Guest for Component {
         std::panic::set_hook(Box::new(panic_message::keep));
         memory::zero_what_is_freed(true);
         let model = load(&onnx, &overrides)?;
-        // Freed while still zeroing: the file must not remain in the snapshot.
-        drop(onnx);
-        drop(overrides);
         let loaded = Loaded {
             engine: ENGINE.to_owned(),
             panic_message_address: panic_message::address(),
@@ -30,6 +30,11 @@ impl loading::Guest for Component {
         if MODEL.set(model).is_err() {
             return Err("this engine already holds a model".to_owned());
         }
+        memory::fill_gaps(onnx.len().min(LARGEST_GAP));
+        // Freed while still zeroing: the file must not remain in the snapshot. Its place, before all else, is what
+        // calls have room in.
+        drop(onnx);
+        drop(overrides);
         memory::zero_what_is_freed(false);
         Ok(loaded)
     }

@@ -19,6 +19,31 @@ pub fn zero_what_is_freed(on: bool) {
     ALLOCATOR.zeroing.store(on, Relaxed);
 }
 
+/// Takes the gaps that loading left between what it keeps, for good: large ones at one time, as the size of each block
+/// stands before it. What is free afterwards is one room, where a call has its tensors: a host that puts written memory
+/// back as it was instead of unmapping it does so for few regions, from the first on.
+#[cfg(target_arch = "wasm32")]
+pub fn fill_gaps(largest: usize) {
+    const PAGE_BYTES: usize = 1 << 16;
+    const LEAST: usize = 16 << 10;
+    let end = core::arch::wasm32::memory_size(0).saturating_mul(PAGE_BYTES);
+    let mut size = largest;
+    while size >= LEAST {
+        // SAFETY: its size is not zero; it is given back as it was taken.
+        unsafe {
+            let layout = Layout::from_size_align_unchecked(size, NATURAL_ALIGNMENT);
+            let block = System.alloc(layout);
+            if block.is_null() {
+                size /= 2;
+            } else if (block as usize).saturating_add(size) > end {
+                // There was no gap, and memory has grown.
+                System.dealloc(block, layout);
+                size /= 2;
+            }
+        }
+    }
+}
+
 /// Sizes of blocks that are kept: multiples of this, also what they are aligned to.
 const STEP: usize = 16;
 

@@ -14,7 +14,7 @@ pub const TICK: Duration = Duration::from_millis(5);
 pub const TABLE_ELEMENTS: usize = 1 << 17;
 
 /// The most of one instance's memory that stays when it ends, in bytes.
-const KEPT_BYTES: usize = 4 << 20;
+const KEPT_BYTES: usize = 16 << 20;
 
 /// The core modules of one modelet: its memory, its code, and what other toolchains add to that.
 const MODULES: u32 = 8;
