@@ -1,7 +1,7 @@
 //! A connection that has to say in time which protocol it speaks.
 //!
 //! What follows has limits of its own in hyper; up to here, telling HTTP/1 from HTTP/2, it would
-//! wait for ever.
+//! wait for ever. Then all that is left to do is to put short answers together.
 
 use std::io;
 use std::pin::Pin;
