@@ -249,3 +249,95 @@ fn dimension(size: &TDim) -> Dimension {
         _ => Dimension::Symbolic(size.to_string()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use prost::Message as _;
+    use tract_onnx::pb::attribute_proto::AttributeType;
+    use tract_onnx::pb::{
+        AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+    };
+
+    use super::*;
+    use crate::{Datatype, Tensor};
+
+    /// Two images of one row and two columns, a convolution, and the shares along an axis.
+    fn shares(axis: i64) -> Vec<u8> {
+        let node = |op_type: &str, input: &[&str], output: &str| NodeProto {
+            op_type: op_type.to_owned(),
+            input: input.iter().map(|name| name.to_string()).collect(),
+            output: vec![output.to_owned()],
+            ..NodeProto::default()
+        };
+        let mut softmax = node("Softmax", &["h"], "y");
+        softmax.attribute.push(AttributeProto {
+            name: "axis".to_owned(),
+            r#type: AttributeType::Int.into(),
+            i: axis,
+            ..AttributeProto::default()
+        });
+        let value = |name: &str| ValueInfoProto {
+            name: name.to_owned(),
+            ..ValueInfoProto::default()
+        };
+        let kernel = TensorProto {
+            name: "k".to_owned(),
+            dims: vec![1; 4],
+            data_type: 1,
+            float_data: vec![1.0],
+            ..TensorProto::default()
+        };
+        let graph = GraphProto {
+            node: vec![node("Conv", &["x", "k"], "h"), softmax],
+            initializer: vec![kernel],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        };
+        let mut proto = ModelProto {
+            ir_version: 8,
+            opset_import: vec![OperatorSetIdProto {
+                version: 17,
+                ..OperatorSetIdProto::default()
+            }],
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        declare::types(&mut proto, &[images()]).unwrap();
+        proto.encode_to_vec()
+    }
+
+    fn images() -> TensorSpec {
+        TensorSpec {
+            name: "x".to_owned(),
+            datatype: Datatype::Fp32,
+            shape: [2, 1, 1, 2].map(Dimension::Fixed).into(),
+        }
+    }
+
+    #[test]
+    fn images_of_a_fixed_batch_are_answered_together_where_they_meet() {
+        let values = [0f32, 3f32.ln(), 0.0, 0.0];
+        for (axis, expected) in [(0, [0.5, 0.75, 0.5, 0.25]), (3, [0.25, 0.75, 0.5, 0.5])] {
+            let model = load(&shares(axis), &[]).unwrap();
+            let input = Tensor {
+                name: "x".to_owned(),
+                datatype: Datatype::Fp32,
+                shape: vec![2, 1, 1, 2],
+                data: values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            };
+            let answer = model.infer(vec![input], &[]).unwrap();
+            let shares: Vec<f32> = answer[0]
+                .data
+                .chunks_exact(4)
+                .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+                .collect();
+            let near = |(share, expected): (&f32, &f32)| (share - expected).abs() < 1e-5;
+            assert!(shares.iter().zip(&expected).all(near), "{shares:?}");
+        }
+    }
+}
