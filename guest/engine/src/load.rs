@@ -262,7 +262,8 @@ mod tests {
     use super::*;
     use crate::{Datatype, Tensor};
 
-    /// Two images of one row and two columns, a convolution, and the shares along an axis.
+    /// Two images of one row and two columns, a convolution that leaves them as they are, and the shares along an axis.
+    /// Of a single tap it would be a product.
     fn shares(axis: i64) -> Vec<u8> {
         let node = |op_type: &str, input: &[&str], output: &str| NodeProto {
             op_type: op_type.to_owned(),
@@ -277,19 +278,26 @@ mod tests {
             i: axis,
             ..AttributeProto::default()
         });
+        let mut convolution = node("Conv", &["x", "k"], "h");
+        convolution.attribute.push(AttributeProto {
+            name: "pads".to_owned(),
+            r#type: AttributeType::Ints.into(),
+            ints: vec![0, 0, 0, 1],
+            ..AttributeProto::default()
+        });
         let value = |name: &str| ValueInfoProto {
             name: name.to_owned(),
             ..ValueInfoProto::default()
         };
         let kernel = TensorProto {
             name: "k".to_owned(),
-            dims: vec![1; 4],
+            dims: vec![1, 1, 1, 2],
             data_type: 1,
-            float_data: vec![1.0],
+            float_data: vec![1.0, 0.0],
             ..TensorProto::default()
         };
         let graph = GraphProto {
-            node: vec![node("Conv", &["x", "k"], "h"), softmax],
+            node: vec![convolution, softmax],
             initializer: vec![kernel],
             input: vec![value("x")],
             output: vec![value("y")],
