@@ -89,7 +89,7 @@ fn check(place: Place) {
     assert_eq!(data(&got[5]), Some(6.0));
     assert_eq!(got[5].get("parameters"), None);
     // Ids are texts in the protocol, and the error names the one that was sent.
-    says(&got[6], 400, "not valid JSON");
+    says(&got[6], 400, "JSON of another form");
     assert_eq!(got[6]["id"], 8);
     says(&got[7], 501, "a line holds no binary tensors");
     says(&got[8], 413, "more than 4096 bytes");

@@ -126,8 +126,17 @@ fn what_does_not_fit_the_signature_is_refused_by_name() {
             "input `X=FP32[X_0,4]` is missing",
         ),
         (String::new(), "not valid JSON"),
+        (
+            "{}".to_owned(),
+            "JSON of another form: missing field `inputs`",
+        ),
+        ("3".to_owned(), "expected an object with `inputs`"),
+        (
+            r#"{"inputs":["X"]}"#.to_owned(),
+            "expected a tensor with `name`, `shape`, `datatype` and `data`",
+        ),
         ("{".to_owned(), "not valid JSON"),
-        ("[".repeat(100_000), "not valid JSON"),
+        ("[".repeat(100_000), "JSON of another form"),
         (body(&"[".repeat(100_000)), "not valid JSON"),
         (body(&("[".repeat(200) + &"]".repeat(200))), "nested deeper"),
     ];

@@ -10,7 +10,7 @@ mod request;
 mod response;
 
 pub use data::tensor as tensor_from_json;
-pub use decode::DecodeError;
+pub use decode::{DecodeError, unreadable};
 pub use encode::{EncodeError, Encoded};
 pub use outputs::{keep, outputs_from_json};
 pub use request::{InferRequest, RequestedOutput, decode_request, encode_request};

@@ -12,7 +12,7 @@ use crate::{Datatype, Tensor};
 /// Why a body is not what it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    #[error("the body is not valid JSON: {0}")]
+    #[error("{}", unreadable(.0))]
     Json(#[from] serde_json::Error),
     #[error(
         "Inference-Header-Content-Length says {header} bytes of JSON, the body has {body} bytes"
@@ -58,8 +58,17 @@ impl DecodeError {
     }
 }
 
+/// Why a body cannot be read: it is no JSON, or JSON that says something else.
+pub fn unreadable(error: &serde_json::Error) -> String {
+    match error.is_data() {
+        true => format!("the body is JSON of another form: {error}"),
+        false => format!("the body is not valid JSON: {error}"),
+    }
+}
+
 /// A tensor as it stands in the JSON.
 #[derive(Deserialize)]
+#[serde(expecting = "a tensor with `name`, `shape`, `datatype` and `data`")]
 pub struct TensorJson<'a> {
     name: String,
     shape: Vec<i64>,

@@ -36,6 +36,7 @@ pub struct RequestedOutput {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `inputs`")]
 struct RequestJson<'a> {
     #[serde(default)]
     id: Option<String>,
@@ -48,6 +49,7 @@ struct RequestJson<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an output with a `name`")]
 struct OutputJson {
     name: String,
     #[serde(default)]

@@ -34,6 +34,7 @@ struct Head<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `model_name` and `outputs`")]
 struct ResponseJson<'a> {
     model_name: String,
     #[serde(default)]
@@ -146,7 +147,8 @@ mod tests {
     fn what_is_no_response_is_told() {
         for (body, expected) in [
             (&b"<html>"[..], "not valid JSON"),
-            (b"{\"model_name\":\"m\"}", "outputs"),
+            (b"{\"model_name\":\"m\"}", "another form: missing field `outputs`"),
+            (b"[]", "expected an object with `model_name` and `outputs`"),
             (
                 b"{\"model_name\":\"m\",\"outputs\":[{\"name\":\"y\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1]}]}",
                 "takes 8 bytes, got 4",

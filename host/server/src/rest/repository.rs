@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
+use modelet_protocol::rest::unreadable;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -19,13 +20,13 @@ use crate::request::Failure;
 use crate::respond;
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object with `ready`")]
 struct IndexRequest {
     ready: bool,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an object with `parameters`")]
 struct LoadRequest {
     parameters: Map<String, Value>,
 }
@@ -101,6 +102,5 @@ async fn parse<T: Default + DeserializeOwned>(
     if body.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body)
-        .map_err(|error| Failure::Malformed(format!("the request is not valid JSON: {error}")))
+    serde_json::from_slice(&body).map_err(|error| Failure::Malformed(unreadable(&error)))
 }

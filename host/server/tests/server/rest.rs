@@ -104,7 +104,10 @@ fn repository_calls_take_odd_bodies() {
     served.post(index, "{").check_error(400, "not valid JSON");
     served
         .post(index, r#"{"ready":"yes"}"#)
-        .check_error(400, "not valid JSON");
+        .check_error(400, "JSON of another form: invalid type");
+    served
+        .post(index, "3")
+        .check_error(400, "expected an object with `ready`");
     let load = "/v2/repository/models/none/load";
     for parameter in ["config", "file:1/model.wasm"] {
         let body = json!({"parameters": {parameter: "e30="}}).to_string();
