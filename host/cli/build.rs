@@ -48,8 +48,11 @@ pub fn build(arguments: &Arguments) -> Result<()> {
     let options = options(arguments)?;
     let mut progress = Progress::start();
     progress.show(Stage::Compile);
-    let built = Builder::new(arguments.cache.directory())
-        .and_then(|builder| builder.build(&onnx, &options, &mut |stage| progress.show(stage)));
+    let built = Builder::new(arguments.cache.directory()).and_then(|builder| {
+        let built = builder.build(&onnx, &options, &mut |stage| progress.show(stage));
+        builder.make_room();
+        built
+    });
     progress.finish();
     let built = built.with_context(|| format!("{} was not built", arguments.model.display()))?;
     output::write(&arguments.output, &built.component)?;

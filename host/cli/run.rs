@@ -63,9 +63,11 @@ pub fn load(compiler: &Compiler, bytes: &[u8], path: &Path, reuse: bool) -> Resu
         memory_bytes: Config::default().max_memory_bytes,
         reuse,
     };
-    compiler
+    let modelet = compiler
         .load(bytes, limits)
-        .with_context(|| format!("{} cannot be run", path.display()))
+        .with_context(|| format!("{} cannot be run", path.display()));
+    compiler.make_room();
+    modelet
 }
 
 /// Nobody waits for a model that does not answer for this long.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -86,6 +87,28 @@ fn the_place_to_write_is_checked_before_the_work() {
         folder.path(),
         &["is a directory"],
     );
+}
+
+#[test]
+fn build_removes_from_the_cache_what_nobody_used_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    fs::create_dir(&cache).unwrap();
+    let [ancient, recent] = ["ancient", "recent"].map(|name| cache.join(name));
+    for (path, days) in [(&ancient, 60), (&recent, 1)] {
+        let used = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+        fs::File::create(path).unwrap().set_modified(used).unwrap();
+    }
+    let built = command_with(
+        &["build", &iris_onnx(), "-o", "iris.wasm"],
+        folder.path(),
+        &cache,
+    )
+    .output()
+    .unwrap();
+    assert!(built.status.success(), "{built:?}");
+    assert!(!ancient.exists());
+    assert!(recent.exists());
 }
 
 #[test]
@@ -304,6 +327,10 @@ fn modelet(arguments: &[&str], folder: &Path) -> Output {
 }
 
 fn command(arguments: &[&str], folder: &Path) -> Command {
+    command_with(arguments, folder, &built::cache())
+}
+
+fn command_with(arguments: &[&str], folder: &Path, cache: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelet"));
     command
         .args(arguments)
@@ -311,7 +338,7 @@ fn command(arguments: &[&str], folder: &Path) -> Command {
         .env("RUST_BACKTRACE", "1")
         .stdin(Stdio::null());
     if arguments[0] != "inspect" {
-        command.arg("--cache").arg(built::cache());
+        command.arg("--cache").arg(cache);
     }
     command
 }

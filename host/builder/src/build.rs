@@ -144,6 +144,12 @@ impl Builder {
             stages: clock.stages,
         })
     }
+
+    /// Removes from the cache what nobody needed for long or what is too much for the disk; not what this builder
+    /// needs.
+    pub fn make_room(&self) {
+        self.host.make_room();
+    }
 }
 
 fn metadata(onnx: &[u8], options: &Options, loaded: &Loaded) -> Metadata {

@@ -1,4 +1,4 @@
-//! Compiled code on disk, trusted only if this host wrote it.
+//! Compiled code on disk, trusted only if this host wrote it, and bounded.
 //!
 //! wasmtime runs whatever it deserialises, so an entry must be known to be our own. Each carries a
 //! keyed hash over its name and its contents, and the key lies beside the entries, readable by
@@ -6,18 +6,22 @@
 
 use std::fs;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+mod room;
+
+use room::{Entry, most_bytes, surplus};
 
 const TAG_BYTES: usize = 32;
 
+/// What a file's blocks are counted in, whatever the disk has.
+const BLOCK_BYTES: u64 = 512;
+
 /// What is looked at as a whole for being zeros: some of a disk's blocks.
 const HOLE_BYTES: usize = 64 << 10;
-
-/// What was not used for this long makes room.
-const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A directory of compiled code, or none.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +43,6 @@ impl CodeCache {
             .mode(0o700)
             .create(directory)
             .and_then(|()| key(&directory.join("key")))
-            .inspect(|_| remove_unused(directory))
             .map(|key| Place {
                 directory: directory.to_owned(),
                 key,
@@ -85,6 +88,21 @@ impl CodeCache {
             tracing::warn!(name, %error, "compiled code could not be cached");
         }
     }
+
+    /// Removes what nobody needed for long, and what is more than the disk should hold; not entries that are in use
+    /// here. What another process has mapped stays until it is not.
+    pub fn make_room(&self, is_in_use: impl Fn(&str) -> bool) {
+        let Some(place) = &self.place else { return };
+        let Ok(disk) = rustix::fs::statvfs(&place.directory) else {
+            return;
+        };
+        let entries = entries(&place.directory, is_in_use).collect();
+        let most = most_bytes(disk.f_blocks.saturating_mul(disk.f_frsize));
+        for entry in surplus(entries, SystemTime::now(), most) {
+            // Another process may have been faster, and who may not remove it has the room to keep it.
+            let _ = fs::remove_file(entry.path);
+        }
+    }
 }
 
 /// Notes that an entry was used, if it is our own; says so if not.
@@ -101,18 +119,19 @@ fn used(name: &str, entry: &fs::File, is_own: bool) -> bool {
     is_own
 }
 
-/// Removes what nobody needed for long, and what a process that ended left unfinished. What is still
-/// mapped stays until it is not.
-fn remove_unused(directory: &Path) {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name() != "key") {
-        let used = entry.metadata().and_then(|about| about.modified());
-        let age = used.ok().and_then(|used| used.elapsed().ok());
-        if age.is_some_and(|age| age > UNUSED) {
-            // Another process may have been faster, and who may not remove it has the room to keep it.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+/// What lies in a cache but its key. What cannot be looked at is left alone.
+fn entries(directory: &Path, is_in_use: impl Fn(&str) -> bool) -> impl Iterator<Item = Entry> {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = files.filter(|file| file.file_name() != "key");
+    files.filter_map(move |file| {
+        let about = file.metadata().ok().filter(fs::Metadata::is_file)?;
+        Some(Entry {
+            path: file.path(),
+            is_in_use: file.file_name().to_str().is_some_and(&is_in_use),
+            used: about.modified().ok()?,
+            bytes: about.blocks() * BLOCK_BYTES,
+        })
+    })
 }
 
 /// Whether `file` ends with our tag of this name and of what comes before it.
@@ -196,7 +215,7 @@ fn key(path: &Path) -> io::Result<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
 
     use super::*;
 
@@ -215,19 +234,29 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_used_for_long_makes_room() {
-        let name = format!("modelet-cache-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        let cache = CodeCache::open(&directory).unwrap();
-        for name in ["used", "unused"] {
+    fn what_nobody_used_for_long_makes_room_and_the_rest_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let cache = CodeCache::open(directory.path()).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(60 * 24 * 60 * 60);
+        for name in ["held", "used", "unused"] {
             cache.write(name, b"code");
-            let file = fs::File::open(directory.join(name)).unwrap();
-            file.set_modified(SystemTime::now() - 2 * UNUSED).unwrap();
+        }
+        fs::create_dir(path("folder")).unwrap();
+        for name in ["held", "used", "unused", "key", "folder"] {
+            let file = fs::File::open(path(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
         }
         assert!(cache.open_entry("used").is_some());
-        let cache = CodeCache::open(&directory).unwrap();
-        assert!(cache.open_entry("used").is_some());
-        assert!(cache.open_entry("unused").is_none());
-        fs::remove_dir_all(directory).unwrap();
+        cache.make_room(|name| name == "held");
+        for (name, stays) in [
+            ("held", true),
+            ("used", true),
+            ("unused", false),
+            ("key", true),
+            ("folder", true),
+        ] {
+            assert_eq!(path(name).exists(), stays, "{name}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Compiles modelets, each of their parts once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -118,6 +118,12 @@ impl Compiler {
         Modelet::new(&linker, &frame, facts, limits, compiled)
     }
 
+    /// Removes from the cache what nobody needed for long or what is too much for the disk; not what this compiler
+    /// has loaded and somebody holds. Best called when all is loaded.
+    pub fn make_room(&self) {
+        self.shared.make_room();
+    }
+
     /// Compiles any component that needs no more than the modules in it. What other components
     /// have in common with it is compiled once.
     pub fn compile(&self, component: &[u8]) -> Result<Compiled, LoadError> {
@@ -143,27 +149,30 @@ impl Shared {
     }
 
     fn module(&self, part: &Part<'_>) -> wasmtime::Result<Arc<Module>> {
-        // Hardly two models have the same memory. It is kept like code, because what is mapped from a file
-        // takes memory only while it is used.
-        if !part.has_code {
-            let hash = blake3::hash(part.wasm);
-            return self.compiled(part.wasm, &hash.to_hex()).map(Arc::new);
-        }
         known(&self.modules, part.wasm, |hash| {
-            let compile = || self.compiled(part.wasm, &hash.to_hex());
-            self.functions.during(compile)
+            let compile = || self.compiled(part.wasm, &self.name(hash));
+            // A model's memory is kept like code, because what is mapped from a file takes memory only while it is
+            // used; functions that others have, it has none.
+            match part.has_code {
+                true => self.functions.during(compile),
+                false => compile(),
+            }
         })
     }
 
-    fn compiled(&self, wasm: &[u8], hash: &str) -> wasmtime::Result<Module> {
-        let name = format!("{hash}-{:016x}.cwasm", self.fingerprint());
-        if let Some(module) = self.cached(&name) {
+    /// Of the cache's entry for what was compiled from a source.
+    fn name(&self, source: blake3::Hash) -> String {
+        format!("{}-{:016x}.cwasm", source.to_hex(), self.fingerprint())
+    }
+
+    fn compiled(&self, wasm: &[u8], name: &str) -> wasmtime::Result<Module> {
+        if let Some(module) = self.cached(name) {
             return Ok(module);
         }
         let module = Module::new(self.engine.wasmtime(), wasm)?;
-        self.cache.write(&name, &module.serialize()?);
+        self.cache.write(name, &module.serialize()?);
         // Of what is mapped, memory holds only what is used, and all processes hold it once.
-        Ok(self.cached(&name).unwrap_or(module))
+        Ok(self.cached(name).unwrap_or(module))
     }
 
     fn cached(&self, name: &str) -> Option<Module> {
@@ -174,6 +183,16 @@ impl Shared {
         let module = unsafe { Module::deserialize_open_file(self.engine.wasmtime(), code) }.ok()?;
         forget(&module);
         Some(module)
+    }
+
+    fn make_room(&self) {
+        let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = modules
+            .iter()
+            .filter(|(_, module)| module.strong_count() > 0);
+        let names: HashSet<_> = held.map(|(source, _)| self.name(*source)).collect();
+        drop(modules);
+        self.cache.make_room(|name| names.contains(name));
     }
 
     /// Changes with the version of wasmtime, the processor and every setting that changes the code.
@@ -215,4 +234,46 @@ fn known<T>(
     known.retain(|_, compiled| compiled.strong_count() > 0);
     known.insert(hash, Arc::downgrade(&compiled));
     Ok(compiled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_holds_stays_in_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let compiler = Compiler::new(&Config {
+            cache: Some(folder.path().to_owned()),
+            max_instances: 1,
+            ..Config::default()
+        });
+        let compiler = compiler.unwrap();
+        let component = |constant: u32| {
+            let module = format!("(core module (func (result i32) i32.const {constant}))");
+            wat::parse_str(format!("(component {module} (core module (memory 1)))")).unwrap()
+        };
+        let held = compiler.compile(&component(1)).unwrap();
+        compiler.compile(&component(2)).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(99 * 24 * 60 * 60);
+        let entries = || {
+            let files = folder.path().read_dir().unwrap();
+            let paths = files.map(|file| file.unwrap().path());
+            paths
+                .filter(|path| path.extension().is_some())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(entries().len(), 3);
+        for path in entries() {
+            File::open(path).unwrap().set_modified(long_ago).unwrap();
+        }
+        compiler.make_room();
+        assert_eq!(entries().len(), 2);
+        drop(held);
+        compiler.make_room();
+        assert!(entries().is_empty());
+    }
 }

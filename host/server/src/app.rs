@@ -195,10 +195,11 @@ impl App {
             }
             Err(error) => tracing::error!(%error, "the repository cannot be read"),
         }
+        self.started.send_replace(true);
         if self.has_loaded.swap(false, Relaxed) {
             memory::give_back();
+            self.compiler.make_room();
         }
-        self.started.send_replace(true);
     }
 
     /// Loads a model again, also one that was unloaded or has failed. Blocks.
