@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -42,7 +43,8 @@ pub fn cases(model: &str) -> Vec<GoldenCase> {
     golden::parse(&fs::read(file).unwrap()).unwrap()
 }
 
-fn answers_all(host: &Host) {
+/// Over HTTP, from what serves all of them.
+pub fn answers_all(address: SocketAddr) {
     let models = models();
     assert_eq!(models.len(), 6, "{models:?}");
     for model in models {
@@ -53,7 +55,7 @@ fn answers_all(host: &Host) {
             let length = request.json_length.map(|length| length.to_string());
             let headers: Vec<_> = length.iter().map(|it| (HEADER_LENGTH, &**it)).collect();
             let path = format!("/v2/models/{model}/infer");
-            let reply = ask(host.address, "POST", &path, &headers, &request.body);
+            let reply = ask(address, "POST", &path, &headers, &request.body);
             let said = String::from_utf8_lossy(&reply.body[..reply.body.len().min(500)]);
             assert_eq!(reply.status, 200, "{model}: {said}");
             let length = reply.header(HEADER_LENGTH).parse().ok();
@@ -75,7 +77,8 @@ fn all_golden_cases_pass_in_spins_composition() {
         reuse: 1,
         ..Offer::default()
     };
-    answers_all(&Host::start(&ALL.composed_by_spin(), offer));
+    let host = Host::start(&ALL.composed_by_spin(), offer);
+    answers_all(host.address);
 }
 
 #[test]
@@ -84,7 +87,8 @@ fn all_golden_cases_pass_where_nothing_but_wasi_is_offered() {
         reuse: 100,
         ..Offer::default()
     };
-    answers_all(&Host::start(&ALL.composed(), offer));
+    let host = Host::start(&ALL.composed(), offer);
+    answers_all(host.address);
 }
 
 /// Of every component inside of this one.

@@ -1,4 +1,4 @@
-//! The gateway on wasmtime's own host of WASI HTTP, over real HTTP: `cargo xtask gateway`.
+//! The gateway on wasmtime's own host of WASI HTTP and in `wasmtime serve`, over real HTTP: `cargo xtask gateway`.
 //!
 //! Spin itself is not here, because no package registry has it. What it does is done as its source does
 //! it: the modelets are composed by what `spin.toml` says, and the key-value store is offered as its
@@ -19,4 +19,5 @@ mod protection;
 mod refused;
 mod rollouts;
 mod same;
+mod serve;
 mod shelf;
