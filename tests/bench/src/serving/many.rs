@@ -1,9 +1,9 @@
 //! What a server of very many models costs.
 
-use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::ROW;
 use crate::Bench;
@@ -13,24 +13,23 @@ use crate::table::{Table, megabytes, quantile, time};
 
 const MODELS: usize = 1000;
 
-/// A thousand models that share nothing but their engine: each is loaded by itself, though there are not as
-/// many files.
+/// What the scaler of iris takes from the first value; the modelet has it once.
+const MEAN: f32 = 5.8575;
+
+/// A thousand models that share nothing but their engine.
 pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
-    let repository = bench.folder.join("many");
-    if repository.exists() {
-        std::fs::remove_dir_all(&repository)?;
-    }
-    let artifact = std::fs::canonicalize(bench.artifact(bench.model("iris")?))?;
-    for number in 0..MODELS {
-        let version = repository.join(format!("iris-{number}/1"));
-        std::fs::create_dir_all(&version)?;
-        symlink(&artifact, version.join("model.wasm"))?;
-    }
-    let mut serve = modelet()?;
-    serve.arg("serve").arg(&repository);
-    let start = Instant::now();
-    let server = Server::start(serve.arg("--cache").arg(bench.cache()))?;
-    let each = start.elapsed() / MODELS as u32;
+    let repository = repository(bench)?;
+    let start = || -> Result<_> {
+        let mut serve = modelet()?;
+        serve.arg("serve").arg(&repository);
+        let start = Instant::now();
+        let server = Server::start(serve.arg("--cache").arg(bench.cache()))?;
+        Ok((server, start.elapsed() / MODELS as u32))
+    };
+    let (server, each) = start()?;
+    table.row("loading each of 1,000 models, unseen", time(each), "");
+    drop(server);
+    let (server, each) = start()?;
     table.row("loading each of 1,000 models, cached", time(each), "");
     let loaded = server.resident_bytes()?;
     let mut connection = Connection::open(&server.address)?;
@@ -56,5 +55,31 @@ pub fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         format!("{} → {after}", megabytes(loaded)),
         "",
     );
-    Ok(())
+    drop(server);
+    Ok(std::fs::remove_dir_all(&repository)?)
+}
+
+fn repository(bench: &Bench) -> Result<PathBuf> {
+    let repository = bench.folder.join("many");
+    if repository.exists() {
+        std::fs::remove_dir_all(&repository)?;
+    }
+    let artifact = std::fs::read(bench.artifact(bench.model("iris")?))?;
+    for number in 0..MODELS {
+        let version = repository.join(format!("iris-{number}/1"));
+        std::fs::create_dir_all(&version)?;
+        std::fs::write(version.join("model.wasm"), other(&artifact, number)?)?;
+    }
+    Ok(repository)
+}
+
+/// A model of the same kind with another mean, whose memory is therefore its own.
+fn other(artifact: &[u8], number: usize) -> Result<Vec<u8>> {
+    let mut parts = artifact.windows(4);
+    let place = parts.position(|part| part == MEAN.to_le_bytes());
+    let place = place.context("the modelet of iris has another mean")?;
+    let mut other = artifact.to_owned();
+    let mean = MEAN + number as f32 / MODELS as f32;
+    other[place..place + 4].copy_from_slice(&mean.to_le_bytes());
+    Ok(other)
 }
