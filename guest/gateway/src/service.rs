@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -59,6 +59,10 @@ async fn handle(request: Request) -> Response<Full<Bytes>> {
     reply.headers_mut().insert(REQUEST_ID, id);
     if head.method == Method::HEAD {
         reply.body_mut().clear();
+    } else {
+        // A host that is not told sends the body in chunks, of which the last comes alone.
+        let length = reply.body().len().into();
+        reply.headers_mut().insert(CONTENT_LENGTH, length);
     }
     reply.map(|body| Full::new(Bytes::from(body)))
 }

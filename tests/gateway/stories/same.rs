@@ -13,8 +13,9 @@ use crate::modelet::{Behaviour, vector};
 use crate::shelf::Shelf;
 
 /// What is told of an answer beside its body.
-const HEADERS: [&str; 5] = [
+const HEADERS: [&str; 6] = [
     "content-type",
+    "content-length",
     HEADER_LENGTH,
     "modelet-served-by",
     "modelet-fallback-reason",
