@@ -94,7 +94,7 @@ fn build_removes_from_the_cache_what_nobody_used_for_long() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     fs::create_dir(&cache).unwrap();
-    let [ancient, recent] = ["ancient", "recent"].map(|name| cache.join(name));
+    let [ancient, recent] = ["ancient.cwasm", "recent.cwasm"].map(|name| cache.join(name));
     for (path, days) in [(&ancient, 60), (&recent, 1)] {
         let used = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
         fs::File::create(path).unwrap().set_modified(used).unwrap();

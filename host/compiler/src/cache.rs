@@ -17,6 +17,12 @@ use room::{Entry, most_bytes, surplus};
 
 const TAG_BYTES: usize = 32;
 
+/// Ends the name of a compiled module's entry.
+pub const MODULE: &str = ".cwasm";
+
+/// The entry that holds functions.
+pub const FUNCTIONS: &str = "functions";
+
 /// What a file's blocks are counted in, whatever the disk has.
 const BLOCK_BYTES: u64 = 512;
 
@@ -119,19 +125,28 @@ fn used(name: &str, entry: &fs::File, is_own: bool) -> bool {
     is_own
 }
 
-/// What lies in a cache but its key. What cannot be looked at is left alone.
+/// Of what lies in a directory. What cannot be looked at is left alone.
 fn entries(directory: &Path, is_in_use: impl Fn(&str) -> bool) -> impl Iterator<Item = Entry> {
     let files = fs::read_dir(directory).into_iter().flatten().flatten();
-    let files = files.filter(|file| file.file_name() != "key");
     files.filter_map(move |file| {
-        let about = file.metadata().ok().filter(fs::Metadata::is_file)?;
-        Some(Entry {
+        let name = file.file_name().into_string().ok()?;
+        let about = file.metadata().ok()?;
+        (about.is_file() && is_entry(&name)).then_some(Entry {
             path: file.path(),
-            is_in_use: file.file_name().to_str().is_some_and(&is_in_use),
+            is_in_use: is_in_use(&name),
             used: about.modified().ok()?,
             bytes: about.blocks() * BLOCK_BYTES,
         })
     })
+}
+
+/// Whether a file is an entry, or was to become one. Whatever else somebody keeps there is not ours to remove.
+fn is_entry(name: &str) -> bool {
+    let name = match name.strip_prefix('.') {
+        Some(unfinished) => unfinished.rsplit_once('.').map_or("", |(name, _)| name),
+        None => name,
+    };
+    name == FUNCTIONS || name.ends_with(MODULE)
 }
 
 /// Whether `file` ends with our tag of this name and of what comes before it.
@@ -239,22 +254,35 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         let cache = CodeCache::open(directory.path()).unwrap();
         let long_ago = SystemTime::now() - Duration::from_secs(60 * 24 * 60 * 60);
-        for name in ["held", "used", "unused"] {
+        for name in ["held.cwasm", "used.cwasm", "unused.cwasm", FUNCTIONS] {
             cache.write(name, b"code");
         }
-        fs::create_dir(path("folder")).unwrap();
-        for name in ["held", "used", "unused", "key", "folder"] {
-            let file = fs::File::open(path(name)).unwrap();
+        fs::create_dir(path("folder.cwasm")).unwrap();
+        let theirs = ["functions.rs", ".cwasm.toml", "notes"];
+        for name in [".unfinished.cwasm.7", ".functions.7"]
+            .iter()
+            .chain(&theirs)
+        {
+            fs::write(path(name), "").unwrap();
+        }
+        for file in directory.path().read_dir().unwrap() {
+            let file = fs::File::open(file.unwrap().path()).unwrap();
             file.set_modified(long_ago).unwrap();
         }
-        assert!(cache.open_entry("used").is_some());
-        cache.make_room(|name| name == "held");
+        assert!(cache.open_entry("used.cwasm").is_some());
+        cache.make_room(|name| name == "held.cwasm");
         for (name, stays) in [
-            ("held", true),
-            ("used", true),
-            ("unused", false),
+            ("held.cwasm", true),
+            ("used.cwasm", true),
+            ("unused.cwasm", false),
+            (FUNCTIONS, false),
+            (".unfinished.cwasm.7", false),
+            (".functions.7", false),
             ("key", true),
-            ("folder", true),
+            ("folder.cwasm", true),
+            (theirs[0], true),
+            (theirs[1], true),
+            (theirs[2], true),
         ] {
             assert_eq!(path(name).exists(), stays, "{name}");
         }

@@ -10,7 +10,7 @@ use rustix::mm::{Advice, madvise};
 use wasmtime::Module;
 use wasmtime::component::{Component, Linker};
 
-use crate::cache::CodeCache;
+use crate::cache::{CodeCache, MODULE};
 use crate::functions::Functions;
 use crate::parts::{Part, import_name, take_apart};
 
@@ -162,7 +162,7 @@ impl Shared {
 
     /// Of the cache's entry for what was compiled from a source.
     fn name(&self, source: blake3::Hash) -> String {
-        format!("{}-{:016x}.cwasm", source.to_hex(), self.fingerprint())
+        format!("{}-{:016x}{MODULE}", source.to_hex(), self.fingerprint())
     }
 
     fn compiled(&self, wasm: &[u8], name: &str) -> wasmtime::Result<Module> {

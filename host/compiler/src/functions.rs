@@ -10,10 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wasmtime::CacheStore;
 
-use crate::cache::CodeCache;
-
-/// The one entry of the cache that holds all of them.
-const NAME: &str = "functions";
+use crate::cache::{CodeCache, FUNCTIONS};
 
 /// With more than this, those of engines that are no longer used have had their time.
 const MAX_BYTES: usize = 256 << 20;
@@ -86,7 +83,7 @@ impl Functions {
 
 impl Known {
     fn read(cache: &CodeCache) -> Option<Known> {
-        let bytes = cache.read_entry(NAME)?;
+        let bytes = cache.read_entry(FUNCTIONS)?;
         let (places, code) = postcard::take_from_bytes(&bytes).ok()?;
         let written = code.len();
         (written < MAX_BYTES).then(|| Known {
@@ -106,7 +103,7 @@ impl Known {
             && let Ok(mut bytes) = postcard::to_allocvec(&self.places)
         {
             bytes.extend(code);
-            cache.write(NAME, &bytes);
+            cache.write(FUNCTIONS, &bytes);
         }
     }
 }
@@ -157,7 +154,7 @@ mod tests {
             assert_eq!(third.get(b"one").as_deref(), Some(&[1; 10][..]));
             assert_eq!(third.get(b"three").as_deref(), Some(&[3; 30][..]));
         });
-        std::fs::write(folder.path().join(NAME), vec![7; 100]).unwrap();
+        std::fs::write(folder.path().join(FUNCTIONS), vec![7; 100]).unwrap();
         let fourth = functions();
         fourth.during(|| assert!(fourth.get(b"one").is_none()));
     }

@@ -11,7 +11,7 @@ const MOST_BYTES: u64 = 10 << 30;
 const PART_OF_DISK: u64 = 10;
 
 /// A file of the cache.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub path: PathBuf,
     pub used: SystemTime,
