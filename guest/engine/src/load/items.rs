@@ -8,13 +8,16 @@ use modelet_operators::quantized::{
     Quantization, QuantizedConvolution, QuantizedProduct, QuantizedSum,
 };
 use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::tract_core::ops::array::{Pad, Slice, TypedConcat};
+use tract_onnx::tract_hir::tract_core::ops::Downsample;
+use tract_onnx::tract_hir::tract_core::ops::array::{MultiBroadcastTo, Pad, Slice, TypedConcat};
 use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_hir::tract_core::ops::cast::Cast;
-use tract_onnx::tract_hir::tract_core::ops::cnn::{Conv, MaxPool, PoolSpec, SumPool};
+use tract_onnx::tract_hir::tract_core::ops::cnn::{Conv, Deconv, MaxPool, PoolSpec, SumPool};
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Softmax};
+use tract_onnx::tract_hir::tract_core::ops::logic::Iff;
+use tract_onnx::tract_hir::tract_core::ops::nn::resize::{NearestUpsample, Resize};
+use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, RmsNorm, Softmax};
 use tract_onnx::tract_hir::tract_core::ops::quant::DequantizeLinearF32;
 use tract_onnx::tract_hir::tract_core::ops::source::TypedSource;
 
@@ -82,22 +85,34 @@ fn place(shape: &ShapeFact, symbol: &Symbol) -> Place {
 }
 
 fn keeps_items_apart(model: &TypedModel, node: &TypedNode, symbol: &Symbol) -> TractResult<bool> {
-    let (given, made) = model.node_facts(node.id)?;
+    let (facts_given, facts_made) = model.node_facts(node.id)?;
     let places = |facts: &[&TypedFact]| -> Vec<Place> {
         facts
             .iter()
             .map(|fact| place(&fact.shape, symbol))
             .collect()
     };
-    let (given, made) = (places(&given), places(&made));
+    let (given, made) = (places(&facts_given), places(&facts_made));
     let has_batch = |place: &Place| *place != Place::Nowhere;
     if !given.iter().chain(&made).any(has_batch) {
-        return Ok(true);
+        return Ok(!counts_items(&facts_given, &facts_made, symbol));
     }
     if made.iter().any(|place| *place != Place::First) || given.contains(&Place::Elsewhere) {
         return Ok(false);
     }
     works_by_item(node.op(), &given)
+}
+
+/// Whether the number of items becomes a value that an answer may hang on, and not only a size.
+fn counts_items(given: &[&TypedFact], made: &[&TypedFact], symbol: &Symbol) -> bool {
+    let is_size = |fact: &&TypedFact| fact.datum_type == TDim::datum_type();
+    let holds = |value: &Arc<Tensor>| {
+        let plain = value.try_as_plain_ram();
+        let sizes = plain.and_then(|plain| plain.as_slice::<TDim>().map(<[TDim]>::to_vec));
+        sizes.is_ok_and(|sizes| sizes.iter().any(|size| size.symbols().contains(symbol)))
+    };
+    let may_hold = |fact: &&TypedFact| fact.konst.as_ref().is_none_or(holds);
+    given.iter().any(|fact| is_size(fact) && may_hold(fact)) && !made.iter().all(is_size)
 }
 
 /// Whether an operation on inputs whose batch is in these places, with its results' batch first,
@@ -125,17 +140,28 @@ fn works_by_item(op: &dyn Op, given: &[Place]) -> TractResult<bool> {
         slice.axis != 0
     } else if let Some(pad) = op.downcast_ref::<Pad>() {
         pad.pads.first() == Some(&(0, 0))
+    } else if let Some(deconv) = op.downcast_ref::<Deconv>() {
+        pools(&deconv.pool_spec)
+    } else if let Some(every) = op.downcast_ref::<Downsample>() {
+        every.axis != 0
+    } else if let Some(norm) = op.downcast_ref::<RmsNorm>() {
+        norm.axis != 0
     } else {
         // One element of the result comes from the elements in its place.
         op.is::<TypedSource>()
             || op.is::<ElementWiseOp>()
             || op.is::<TypedBinOp>()
+            || op.is::<Iff>()
+            || op.is::<MultiBroadcastTo>()
+            || op.is::<NearestUpsample>()
             || op.is::<Cast>()
             || op.is::<Quantization>()
             || op.is::<QuantizedSum>()
             || op.is::<DequantizeLinearF32>()
             || only_first_has_batch
-                && (op.is::<QuantizedConvolution>() || op.is::<QuantizedProduct>())
+                && (op.is::<QuantizedConvolution>()
+                    || op.is::<QuantizedProduct>()
+                    || op.is::<Resize>())
     })
 }
 
@@ -146,25 +172,28 @@ fn leaves_first(axes: &AxisOp) -> bool {
     }
 }
 
-/// Whether the batch runs through a product from one input to the result.
+/// Whether the batch runs through a product from each input that has it to the result.
 fn multiplies_items(product: &EinSum, given: &[Place]) -> TractResult<bool> {
-    let with_batch = (0..given.len()).filter(|&input| given[input] == Place::First);
-    let [input] = with_batch.collect::<Vec<_>>()[..] else {
+    let Some(input) = given.iter().position(|place| *place == Place::First) else {
         return Ok(false);
     };
     let axis = product.axes.axis((InOut::In(input), 0))?;
-    let elsewhere = axis
+    let straight = axis
         .inputs
         .iter()
-        .enumerate()
-        .any(|(index, places)| index != input && !places.is_empty());
-    let straight = axis.inputs[input][..] == [0] && axis.outputs[0][..] == [0];
-    Ok(product.q_params.is_none() && straight && !elsewhere)
+        .zip(given)
+        .all(|(places, given)| match given {
+            Place::First => places[..] == [0],
+            _ => places.is_empty(),
+        });
+    Ok(product.q_params.is_none() && straight && axis.outputs[0][..] == [0])
 }
 
 #[cfg(test)]
 mod tests {
     use tract_onnx::tract_hir::tract_core;
+    use tract_onnx::tract_hir::tract_core::ops::cast::cast;
+    use tract_onnx::tract_hir::tract_core::ops::change_axes::wire_rank_broadcast;
     use tract_onnx::tract_hir::tract_core::ops::cnn::{KernelFormat, PaddingSpec};
     use tract_onnx::tract_hir::tract_core::ops::nn::{DataFormat, Reducer, SoftmaxKind};
 
@@ -207,6 +236,20 @@ mod tests {
             let softmax = Softmax::new(tvec!(2, 3), None, SoftmaxKind::default());
             Ok(model.wire_node("softmax", softmax, &[y])?[0])
         }));
+        assert!(batch_of(|model, y| every_second(model, y, 2)));
+        assert!(batch_of(|model, y| {
+            let scales = tvec!(1, 1, 2, 2);
+            Ok(model.wire_node("up", NearestUpsample { scales }, &[y])?[0])
+        }));
+    }
+
+    fn every_second(model: &mut TypedModel, y: OutletId, axis: usize) -> TractResult<OutletId> {
+        let every_second = Downsample {
+            axis,
+            stride: 2,
+            modulo: 0,
+        };
+        Ok(model.wire_node("every second", every_second, &[y])?[0])
     }
 
     #[test]
@@ -223,5 +266,35 @@ mod tests {
         assert!(!batch_of(|model, y| {
             Ok(model.wire_node("turn", AxisOp::Move(0, 1), &[y])?[0])
         }));
+        assert!(!batch_of(|model, y| every_second(model, y, 0)));
+    }
+
+    /// A product of each item with itself, and one of each with all.
+    #[test]
+    fn products_of_items_are_told_apart() {
+        let product = |of: &'static str| {
+            batch_of(move |model, y| {
+                let product = EinSum::new(of.parse()?, f32::datum_type());
+                Ok(model.wire_node("product", product, &[y, y])?[0])
+            })
+        };
+        assert!(product("nchw,nchv->nwv"));
+        assert!(!product("nchw,mchv->nmwv"));
+    }
+
+    /// An item by itself would be one of one.
+    #[test]
+    fn a_batch_whose_items_are_counted_is_not_taken_apart() {
+        let times = |count: fn(TDim) -> TDim| {
+            batch_of(|model, y| {
+                let items = model.outlet_fact(y)?.shape[0].clone();
+                let items = model.add_const("items", tensor0(count(items)))?;
+                let items = model.wire_node("float", cast(f32::datum_type()), &[items])?[0];
+                let factors = wire_rank_broadcast("factors", model, &[y, items])?;
+                Ok(model.wire_node("times", tract_core::ops::math::mul(), &factors)?[0])
+            })
+        };
+        assert!(!times(|items| items));
+        assert!(times(|_| 2.to_dim()));
     }
 }
