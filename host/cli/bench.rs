@@ -19,7 +19,7 @@ pub struct Arguments {
     /// How long to measure, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// The request, as for `modelet run` [default: zeros, symbolic dimensions being 1]
+    /// The request, as for `modelet run` [default: zeros, as few as the model answers]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     #[command(flatten)]
@@ -65,6 +65,8 @@ fn inputs(arguments: &Arguments, modelet: &Modelet) -> Result<Vec<Tensor>> {
         Some(path) => Ok(input::read(path, signature)?.inputs),
         None => signature
             .zeros()
+            .find(|zeros| call(modelet, zeros).is_ok())
+            .or_else(|| signature.zeros().next())
             .context("its inputs are too large to be made up; give it some with --input"),
     }
 }

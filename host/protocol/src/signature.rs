@@ -14,8 +14,17 @@ use crate::tensor::{Malformed, Tensor, element_count};
 #[serde(untagged)]
 pub enum Dimension {
     Fixed(u64),
-    /// Sizes that the model does not fix, such as `N` for the batch. Reported as −1 on the wire.
+    /// Sizes that the model does not fix, such as `N` for the batch, or `32*height` for multiples of 32. Reported as
+    /// −1 on the wire.
     Symbolic(String),
+}
+
+/// What the sizes that `symbol` stands for are multiples of.
+fn step(symbol: &str) -> u64 {
+    let step = symbol
+        .split_once('*')
+        .and_then(|(step, _)| step.parse().ok());
+    step.unwrap_or(1).max(1)
 }
 
 /// The name, datatype and shape that a model declares for one tensor.
@@ -66,17 +75,47 @@ pub enum InvalidInput {
 /// More than any model can be given, whose memory holds its inputs too.
 const ZEROS_LIMIT_BYTES: u64 = 2 << 30;
 
+/// A large image or a minute of sound; more is not made up.
+const LARGER_ZEROS_LIMIT_BYTES: u64 = 64 << 20;
+
 impl Signature {
-    /// One tensor of zeros, or of empty strings, for each input. Dimensions that are open are 1. `None`
-    /// where that is more than a model could be given.
-    pub fn zeros(&self) -> Option<Vec<Tensor>> {
-        let mut left = ZEROS_LIMIT_BYTES;
+    /// Requests of zeros, or of empty strings, to try in turn until a model answers one. They have one item; other
+    /// dimensions that are open are small at first, which is quick, but what halves an image or a sound makes
+    /// nothing of it. None that is more than a model could be given.
+    pub fn zeros(&self) -> impl Iterator<Item = Vec<Tensor>> + '_ {
+        let sizes: &[u64] = match self.inputs.iter().any(|spec| self.is_open(spec)) {
+            true => &[1, 32, 512],
+            false => &[1],
+        };
+        sizes.iter().map_while(|&open| match open {
+            1 => self.zeros_of(open, ZEROS_LIMIT_BYTES),
+            _ => self.zeros_of(open, LARGER_ZEROS_LIMIT_BYTES),
+        })
+    }
+
+    /// Whether the model leaves open more of an input than the number of items.
+    fn is_open(&self, spec: &TensorSpec) -> bool {
+        let is_open = |dimension: &Dimension| match dimension {
+            Dimension::Fixed(_) => false,
+            Dimension::Symbolic(symbol) => !self.counts_items(symbol),
+        };
+        spec.shape.iter().any(is_open)
+    }
+
+    /// Whether `symbol` is the first dimension of an input.
+    fn counts_items(&self, symbol: &str) -> bool {
+        let mut first = self.inputs.iter().filter_map(|spec| spec.shape.first());
+        first.any(|first| matches!(first, Dimension::Symbolic(first) if first == symbol))
+    }
+
+    fn zeros_of(&self, open: u64, mut left: u64) -> Option<Vec<Tensor>> {
         let zero = |spec: &TensorSpec| {
             let size = |dimension: &Dimension| match dimension {
-                Dimension::Fixed(size) => *size,
-                Dimension::Symbolic(_) => 1,
+                Dimension::Fixed(size) => Some(*size),
+                Dimension::Symbolic(symbol) if self.counts_items(symbol) => Some(1),
+                Dimension::Symbolic(symbol) => open.checked_next_multiple_of(step(symbol)),
             };
-            let shape: Vec<u64> = spec.shape.iter().map(size).collect();
+            let shape: Vec<u64> = spec.shape.iter().map(size).collect::<Option<_>>()?;
             // An empty string is four zero bytes: its length.
             let size = spec.datatype.size_bytes().unwrap_or(4) as u64;
             let bytes = element_count(&shape)?.checked_mul(size)?;
@@ -172,6 +211,9 @@ impl TensorSpec {
                 Dimension::Fixed(size) if *size != got => return Err(self.wrong_shape(tensor)),
                 Dimension::Fixed(_) => {}
                 Dimension::Symbolic(symbol) => {
+                    if !got.is_multiple_of(step(symbol)) {
+                        return Err(self.wrong_shape(tensor));
+                    }
                     let bound = *symbols.entry(symbol).or_insert(got);
                     if bound != got {
                         return Err(InvalidInput::Symbol {
@@ -256,17 +298,24 @@ impl FromStr for TensorSpec {
     }
 }
 
-/// `?` and `-1` are open as well, each by itself.
+/// `?` and `-1` are open as well, each by itself; `32*height` is any multiple of 32.
 fn parse_dimension(name: &str, axis: usize, text: &str) -> Result<Dimension, InvalidSpec> {
     let invalid = || InvalidSpec::Dimension(text.to_owned());
     if text == "?" || text == "-1" {
         return Ok(Dimension::Symbolic(format!("{name}_{axis}")));
     }
-    match text.chars().next().ok_or_else(invalid)? {
+    let name = match text.split_once('*') {
+        Some((step, name)) if step.parse::<u64>().is_ok_and(|step| step > 1) => name,
+        _ => text,
+    };
+    if name.len() < text.len() && name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    match name.chars().next().ok_or_else(invalid)? {
         first if first.is_ascii_digit() => {
             text.parse().map(Dimension::Fixed).map_err(|_| invalid())
         }
-        _ if text.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+        _ if name.chars().all(|c| c.is_alphanumeric() || c == '_') => {
             Ok(Dimension::Symbolic(text.to_owned()))
         }
         _ => Err(invalid()),
@@ -287,7 +336,9 @@ mod tests {
 
     #[test]
     fn a_dimension_that_is_no_word_is_refused() {
-        for shape in ["a b", "a[", "n*2", "a\u{b}b", "", "-2", "1.5"] {
+        for shape in [
+            "a b", "a[", "n*2", "2*2", "0*n", "2*", "*n", "a\u{b}b", "", "-2", "1.5",
+        ] {
             let text = format!("x=FP32[{shape},4]");
             assert!(text.parse::<TensorSpec>().is_err(), "{text}");
         }
@@ -322,8 +373,53 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_multiples_of_what_a_symbol_says() {
+        let image = spec("x=FP32[N,1,32*h]");
+        let takes = |shape| image.check(&floats("x", shape), &mut BTreeMap::new());
+        takes(&[1, 1, 96]).unwrap();
+        let error = takes(&[1, 1, 97]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "input `x=FP32[N,1,32*h]` does not take shape [1, 1, 97]"
+        );
+    }
+
+    #[test]
+    fn zeros_grow_where_sizes_are_open() {
+        let shapes = |inputs: &[&str]| {
+            let signature = Signature {
+                inputs: inputs.iter().map(|text| spec(text)).collect(),
+                outputs: vec![],
+            };
+            let shapes = |tensors: Vec<Tensor>| tensors.into_iter().map(|tensor| tensor.shape);
+            signature
+                .zeros()
+                .map(|tensors| shapes(tensors).collect())
+                .collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(
+            shapes(&["x=FP32[N,4]", "y=FP32[2,N]"]),
+            [[vec![1, 4], vec![2, 1]]]
+        );
+        assert_eq!(
+            shapes(&["x=FP32[N,48*w]"]),
+            [[vec![1, 48]], [vec![1, 48]], [vec![1, 528]]]
+        );
+        assert_eq!(
+            shapes(&["x=FP32[N,a,b,c]"]).len(),
+            2,
+            "the last would be half a gigabyte"
+        );
+    }
+
+    #[test]
     fn specs_are_written_as_they_are_read() {
-        for text in ["x=FP32[N,3,224,224]", "a=b=INT64[]", "s=BYTES[2]"] {
+        for text in [
+            "x=FP32[N,3,224,224]",
+            "a=b=INT64[]",
+            "s=BYTES[2]",
+            "x=FP32[N,3,32*h,32*w]",
+        ] {
             assert_eq!(spec(text).to_string(), text);
         }
         assert_eq!(spec("x=FP32[?,-1]").to_string(), "x=FP32[x_0,x_1]");

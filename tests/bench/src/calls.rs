@@ -109,7 +109,7 @@ fn load(compiler: &Compiler, bench: &Bench, model: &Model, reuse: bool) -> Resul
 }
 
 fn zeros(modelet: &Modelet) -> Result<Vec<Tensor>> {
-    let zeros = modelet.facts().metadata.signature.zeros();
+    let zeros = modelet.facts().metadata.signature.zeros().next();
     zeros.context("the inputs are too large")
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use modelet_protocol::Tensor;
 use modelet_runtime::InferError;
 
 use crate::app::App;
@@ -81,20 +82,25 @@ fn ask(ready: &Ready, timeout: Duration) {
         // It has one version, which nothing is rolled out to; its members have their own readiness.
         Work::Ensemble(_) => return ready.readiness.set(true),
     };
-    let answer = match ready.signature().zeros() {
-        Some(inputs) => modelet.infer(&inputs, &[], Instant::now() + timeout),
-        None => Err(InferError::InvalidInput(
-            "its inputs are too large".to_owned(),
-        )),
-    };
-    let passed = match answer {
-        // Not every model knows what to do with zeros; it is there and says so.
-        Ok(_) | Err(InferError::InvalidInput(_) | InferError::ModelFailed(_)) => true,
-        Err(error) => {
-            let (model, version) = (&ready.model, ready.version);
-            tracing::warn!(%model, %version, %error, "the readiness inference failed");
-            false
+    let deadline = Instant::now() + timeout;
+    let mut failed = None;
+    for zeros in ready.signature().zeros() {
+        failed = failure(modelet.infer(&zeros, &[], deadline));
+        if failed.is_none() {
+            break;
         }
-    };
-    ready.readiness.set(passed);
+    }
+    if let Some(error) = &failed {
+        let (model, version) = (&ready.model, ready.version);
+        tracing::warn!(%model, %version, %error, "the readiness inference failed");
+    }
+    ready.readiness.set(failed.is_none());
+}
+
+/// Not every model knows what to do with zeros; it is there and says so.
+fn failure(answer: Result<Vec<Tensor>, InferError>) -> Option<InferError> {
+    match answer {
+        Ok(_) | Err(InferError::InvalidInput(_) | InferError::ModelFailed(_)) => None,
+        Err(error) => Some(error),
+    }
 }
