@@ -116,6 +116,12 @@ fn summarise(arguments: &Arguments, onnx: usize, built: &Built, total: Duration)
         total.as_secs_f64()
     )?;
     inspect::print(&mut out, &built.facts)?;
+    if let Some(reason) = &built.not_prepared {
+        writeln!(
+            out,
+            "slow      each request prepares the model anew, as it could not be done ahead: {reason}"
+        )?;
+    }
     for (stage, time) in &built.stages {
         writeln!(out, "{:6.2} s  {stage}", time.as_secs_f64())?;
     }

@@ -326,7 +326,7 @@ fn modelet(arguments: &[&str], folder: &Path) -> Output {
     command(arguments, folder).output().unwrap()
 }
 
-fn command(arguments: &[&str], folder: &Path) -> Command {
+pub fn command(arguments: &[&str], folder: &Path) -> Command {
     command_with(arguments, folder, &built::cache())
 }
 

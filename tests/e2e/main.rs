@@ -9,6 +9,7 @@ mod clients;
 mod distribution;
 mod kernels;
 mod models;
+mod padded;
 mod parity;
 mod quantized;
 mod repository;

@@ -112,7 +112,7 @@ def trees():
 
 def shapes():
     table = numpy_helper.from_array(np.zeros((3, 2), np.float32), "w")
-    refused("shapes", model([node("MatMul", "x w")], weights=[table]), "`it`", "MatMul", "--input 'x=FP32[1,2]'")
+    refused("shapes", model([node("MatMul", "x w")], weights=[table]), "`it`", "MatMul", "--input 'x=FP32[<N>,2]'")
     fixed = model([node("MatMul", "x w")], [info("x", [1, 2])], weights=[table])
     refused("fixed-shapes", fixed, "`it`", "MatMul", "docs/operators.md")
 

@@ -19,13 +19,17 @@ struct Component;
 bindings::export!(Component with_types_in bindings);
 
 impl loading::Guest for Component {
+    fn panic_message_address() -> u32 {
+        panic_message::address()
+    }
+
     fn load(onnx: Vec<u8>, overrides: Vec<TensorSpec>) -> Result<Loaded, String> {
         std::panic::set_hook(Box::new(panic_message::keep));
         memory::zero_what_is_freed(true);
         let model = load(&onnx, &overrides)?;
         let loaded = Loaded {
             engine: ENGINE.to_owned(),
-            panic_message_address: panic_message::address(),
+            not_prepared: model.not_prepared().map(str::to_owned),
         };
         if MODEL.set(model).is_err() {
             return Err("this engine already holds a model".to_owned());

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tract_onnx::prelude::*;
 
+use crate::late::Late;
 use crate::{Dimension, Error, Signature, TensorSpec, values};
 
 /// A model ready to run.
@@ -11,6 +12,7 @@ use crate::{Dimension, Error, Signature, TensorSpec, values};
 pub struct Model {
     plan: Box<dyn Plan>,
     signature: Signature,
+    not_prepared: Option<String>,
 }
 
 /// A way to run a model. What a call cannot reach is no part of a modelet, so that those whose plan was made
@@ -25,7 +27,21 @@ impl Model {
         Model {
             plan: Box::new(plan),
             signature,
+            not_prepared: None,
         }
+    }
+
+    /// A model that `late` prepares for each request.
+    pub(crate) fn late(late: Late, signature: Signature, reason: String) -> Model {
+        Model {
+            not_prepared: Some(reason),
+            ..Model::new(late, signature)
+        }
+    }
+
+    /// Why each request prepares the model anew, if it does.
+    pub fn not_prepared(&self) -> Option<&str> {
+        self.not_prepared.as_deref()
     }
 
     /// Names, datatypes and shapes, in the order of the file.
@@ -110,7 +126,9 @@ fn read<'a>(
             .zip(&input.shape)
             .all(|(dimension, &size)| match dimension {
                 Dimension::Fixed(fixed) => *fixed == size,
-                Dimension::Symbolic(symbol) => bind(symbols, symbol, size),
+                Dimension::Symbolic(symbol) => {
+                    size.is_multiple_of(step(symbol)) && bind(symbols, symbol, size)
+                }
             });
     if !fits {
         return Err(format!(
@@ -119,6 +137,14 @@ fn read<'a>(
         ));
     }
     values::tensor(input.datatype, &input.shape, &input.data)
+}
+
+/// What the sizes that `symbol` stands for are multiples of: 32 for `32*height`.
+fn step(symbol: &str) -> u64 {
+    let step = symbol
+        .split_once('*')
+        .and_then(|(step, _)| step.parse().ok());
+    step.unwrap_or(1).max(1)
 }
 
 /// Whether `symbol` is, or now becomes, `size`.

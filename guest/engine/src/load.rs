@@ -26,7 +26,7 @@ use crate::floats;
 use crate::late::Late;
 use crate::prepared::Prepared;
 use crate::{Dimension, Model, Signature, TensorSpec, values};
-use declare::Rows;
+use declare::Open;
 
 /// The engine's name and version, as they are embedded in every modelet.
 pub const ENGINE: &str = "tract 0.23.9";
@@ -38,15 +38,25 @@ const BATCH: &str = "number_of_items_in_the_batch";
 /// inputs they name. The error says which part of the file cannot be used, and where.
 pub fn load(onnx: &[u8], overrides: &[TensorSpec]) -> Result<Model, String> {
     let framework = framework();
-    let mut attempt = try_load(&framework, onnx, overrides, Rows::Own);
+    let mut attempt = try_load(&framework, onnx, overrides, Open::Any);
     if attempt.is_err() && may_share_rows(&framework, onnx) {
         // Exporters that have one input for each column leave open that all have the same rows.
-        attempt = try_load(&framework, onnx, overrides, Rows::Shared);
+        attempt = try_load(&framework, onnx, overrides, Open::SharedRows);
     }
-    attempt.or_else(|error| match load_late(&framework, onnx, overrides) {
-        Some(model) => Ok(model),
-        None => Err(explained(&framework, onnx, overrides, &error)),
-    })
+    let error = match attempt {
+        Ok(model) => return Ok(model),
+        Err(error) => error,
+    };
+    if may_be_in_steps(&framework, onnx, overrides)
+        && let Ok(model) = try_load(&framework, onnx, overrides, Open::ImageSteps)
+    {
+        return Ok(model);
+    }
+    let reason = explained(&framework, onnx, overrides, &error);
+    match late(&framework, onnx, overrides) {
+        Some((late, signature)) => Ok(Model::late(late, signature, reason)),
+        None => Err(reason),
+    }
 }
 
 fn framework() -> Onnx {
@@ -65,7 +75,7 @@ fn explained(
     error: &TractError,
 ) -> String {
     let graph = read(framework, onnx).and_then(|mut proto| {
-        let inputs = declare::inputs(&mut proto, overrides, Rows::Own)?;
+        let inputs = declare::inputs(&mut proto, overrides, Open::Any)?;
         Ok((proto.graph.unwrap_or_default(), inputs))
     });
     match graph {
@@ -76,9 +86,9 @@ fn explained(
 }
 
 /// The model as one that is prepared for each request, if it then answers one of zeros.
-fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<Model> {
+fn late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<(Late, Signature)> {
     let mut proto = read(framework, onnx).ok()?;
-    let inputs = declare::inputs(&mut proto, overrides, Rows::Shared).ok()?;
+    let inputs = declare::inputs(&mut proto, overrides, Open::SharedRows).ok()?;
     let outputs = declare::outputs(&mut proto).ok()?;
     let outputs = outputs.into_iter().map(|output| {
         Some(TensorSpec {
@@ -96,7 +106,7 @@ fn load_late(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> Option<
     let zeros = signature.inputs.iter().map(zeros).collect::<Option<_>>()?;
     let answers = late.run_once(zeros).ok()?;
     clear_stack();
-    (answers.len() == signature.outputs.len()).then(|| Model::new(late, signature))
+    (answers.len() == signature.outputs.len()).then_some((late, signature))
 }
 
 /// An open dimension is one.
@@ -114,6 +124,14 @@ fn zeros(spec: &TensorSpec) -> Option<TValue> {
 fn may_share_rows(framework: &Onnx, onnx: &[u8]) -> bool {
     let proto = read(framework, onnx);
     proto.is_ok_and(|mut proto| declare::n_open_batches(&mut proto).is_ok_and(|count| count > 1))
+}
+
+/// Whether an image's height or width is open.
+fn may_be_in_steps(framework: &Onnx, onnx: &[u8], overrides: &[TensorSpec]) -> bool {
+    let proto = read(framework, onnx);
+    proto.is_ok_and(|mut proto| {
+        declare::has_open_image(&mut proto, overrides).is_ok_and(|has_open| has_open)
+    })
 }
 
 /// The file as tract can take it: without functions, maps and operators that there are none of.
@@ -135,10 +153,10 @@ fn try_load(
     framework: &Onnx,
     onnx: &[u8],
     overrides: &[TensorSpec],
-    rows: Rows,
+    open: Open,
 ) -> TractResult<Model> {
     let mut proto = read(framework, onnx)?;
-    let inputs = declare::inputs(&mut proto, overrides, rows)?;
+    let inputs = declare::inputs(&mut proto, overrides, open)?;
     let declared = declare::outputs(&mut proto)?;
     let model = typed(framework, &proto)?;
     let outputs = outputs(&model, declared)?;
@@ -170,6 +188,17 @@ fn try_load(
 
 fn typed(framework: &Onnx, proto: &ModelProto) -> TractResult<TypedModel> {
     let model = framework.model_for_proto_model(proto)?;
+    for outlet in model.input_outlets()? {
+        let sizes = model.outlet_fact(*outlet)?.shape.dims();
+        for size in sizes.filter_map(GenericFactoid::concretize) {
+            if !matches!(size, TDim::Sym(_)) {
+                // tract divides a multiple by what it is one of where it cannot be negative.
+                for symbol in size.symbols() {
+                    model.symbols.add_assertion(format!("{symbol} >= 0"))?;
+                }
+            }
+        }
+    }
     model.into_typed()?.into_decluttered()
 }
 
@@ -347,5 +376,105 @@ mod tests {
             let near = |(share, expected): (&f32, &f32)| (share - expected).abs() < 1e-5;
             assert!(shares.iter().zip(&expected).all(near), "{shares:?}");
         }
+    }
+
+    /// An image, half of it, and that half at twice its size, below each other: only of an even height and width.
+    fn halved() -> Vec<u8> {
+        let node = |op_type: &str, input: &[&str], output: &str| NodeProto {
+            op_type: op_type.to_owned(),
+            input: input.iter().map(|name| name.to_string()).collect(),
+            output: vec![output.to_owned()],
+            ..NodeProto::default()
+        };
+        let ints = |name: &str, ints: &[i64]| AttributeProto {
+            name: name.to_owned(),
+            r#type: AttributeType::Ints.into(),
+            ints: ints.to_vec(),
+            ..AttributeProto::default()
+        };
+        let mut pool = node("MaxPool", &["x"], "half");
+        pool.attribute.push(ints("kernel_shape", &[2, 2]));
+        pool.attribute.push(ints("strides", &[2, 2]));
+        let mut beside = node("Concat", &["x", "whole"], "y");
+        beside.attribute.push(AttributeProto {
+            name: "axis".to_owned(),
+            r#type: AttributeType::Int.into(),
+            i: 1,
+            ..AttributeProto::default()
+        });
+        let value = |name: &str| ValueInfoProto {
+            name: name.to_owned(),
+            ..ValueInfoProto::default()
+        };
+        let scales = TensorProto {
+            name: "scales".to_owned(),
+            dims: vec![4],
+            data_type: 1,
+            float_data: vec![1.0, 1.0, 2.0, 2.0],
+            ..TensorProto::default()
+        };
+        let graph = GraphProto {
+            node: vec![
+                pool,
+                node("Resize", &["half", "", "scales"], "whole"),
+                beside,
+            ],
+            initializer: vec![scales],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        };
+        let mut proto = ModelProto {
+            ir_version: 8,
+            opset_import: vec![OperatorSetIdProto {
+                version: 17,
+                ..OperatorSetIdProto::default()
+            }],
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        let size = |name: &str| Dimension::Symbolic(name.to_owned());
+        let open = TensorSpec {
+            name: "x".to_owned(),
+            datatype: Datatype::Fp32,
+            shape: vec![
+                size("n"),
+                Dimension::Fixed(1),
+                size("height"),
+                size("width"),
+            ],
+        };
+        declare::types(&mut proto, &[open]).unwrap();
+        proto.encode_to_vec()
+    }
+
+    #[test]
+    fn open_images_that_are_halved_and_put_together_go_in_steps() {
+        let model = load(&halved(), &[]).unwrap();
+        assert_eq!(model.not_prepared(), None);
+        let shape = &model.signature().inputs[0].shape;
+        assert_eq!(shape[2], Dimension::Symbolic("32*height".to_owned()));
+        let ask = |height: usize, width: usize| {
+            let values = (0..2 * height * width).map(|value| value as f32);
+            model.infer(
+                vec![Tensor {
+                    name: "x".to_owned(),
+                    datatype: Datatype::Fp32,
+                    shape: vec![2, 1, height as u64, width as u64],
+                    data: values.flat_map(f32::to_le_bytes).collect(),
+                }],
+                &[],
+            )
+        };
+        for (height, width) in [(32, 64), (96, 32)] {
+            let answer = ask(height, width).unwrap();
+            assert_eq!(answer[0].shape, [2, 2, height as u64, width as u64]);
+            // The greatest of the second image's first window, where its second channel begins.
+            let place = 3 * height * width;
+            let value = &answer[0].data[4 * place..4 * place + 4];
+            let expected = (height * width + width + 1) as f32;
+            assert_eq!(value, expected.to_le_bytes());
+        }
+        ask(33, 32).unwrap_err();
     }
 }

@@ -37,6 +37,8 @@ pub struct Options {
 pub struct Built {
     pub component: Vec<u8>,
     pub facts: Facts,
+    /// Why each request prepares the model anew, which takes many times as long, if it does.
+    pub not_prepared: Option<String>,
     /// How long each stage took, in order; the first was the builder's own.
     pub stages: Vec<(Stage, Duration)>,
 }
@@ -126,6 +128,7 @@ impl Builder {
             .time(Stage::Load, || self.template.load(onnx, &options.inputs))
             .context("the model cannot be used")?;
         let metadata = metadata(onnx, options, &loaded);
+        let not_prepared = loaded.not_prepared.take();
         let mut memory = clock.time(Stage::Snapshot, || Ok(loaded.memory()?.to_vec()))?;
         // The instance holds as much memory as loading took; the check makes another.
         drop(loaded);
@@ -141,6 +144,7 @@ impl Builder {
         Ok(Built {
             component,
             facts,
+            not_prepared,
             stages: clock.stages,
         })
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, anyhow};
 use modelet_compiler::{Compiled, Compiler};
 use modelet_protocol::{Signature, TensorSpec};
-use modelet_runtime::contract;
+use modelet_runtime::{contract, panic_message};
 use wasmtime::component::{ComponentExportIndex, ComponentType, Instance, Lift, WasmList};
 use wasmtime::{Store, WasmBacktrace};
 
@@ -21,8 +21,8 @@ pub const LOADING: &str = "modelet:model/loading@0.1.0";
 #[component(record)]
 struct Answer {
     engine: String,
-    #[component(name = "panic-message-address")]
-    panic_message_address: u32,
+    #[component(name = "not-prepared")]
+    not_prepared: Option<String>,
 }
 
 /// The engine, compiled.
@@ -37,6 +37,8 @@ pub struct Loaded {
     pub signature: Signature,
     pub engine: String,
     pub panic_message_address: u32,
+    /// Why each request prepares the model anew, if it does.
+    pub not_prepared: Option<String>,
 }
 
 impl Template {
@@ -57,11 +59,22 @@ impl Template {
         let instance = self.compiled.linker()?.instantiate(&mut store, frame)?;
         let overrides: Vec<_> = overrides.iter().map(contract::spec_to_guest).collect();
         let load = function(&mut store, &instance, "load")?;
-        let answer = call_load(&mut store, &instance, load, onnx, &overrides)?;
+        let address = function(&mut store, &instance, "panic-message-address")?;
+        let (panic_message_address,) = instance
+            .get_typed_func::<(), (u32,)>(&mut store, address)?
+            .call(&mut store, ())?;
+        let answer = instance
+            .get_typed_func::<(&[u8], &[contract::TensorSpec]), (Result<Answer, String>,)>(
+                &mut store, load,
+            )?
+            .call(&mut store, (onnx, &overrides));
+        let (answer,) = answer.map_err(|error| died(&store, &error, panic_message_address))?;
+        let answer = answer.map_err(|reason| anyhow!(reason))?;
         Ok(Loaded {
             signature: contract::describe(&mut store, &instance)?,
             engine: answer.engine,
-            panic_message_address: answer.panic_message_address,
+            panic_message_address,
+            not_prepared: answer.not_prepared,
             store,
             instance,
         })
@@ -94,29 +107,16 @@ fn function(
         .with_context(|| format!("the engine does not export `{name}`"))
 }
 
-fn call_load(
-    store: &mut Store<()>,
-    instance: &Instance,
-    load: ComponentExportIndex,
-    onnx: &[u8],
-    overrides: &[contract::TensorSpec],
-) -> Result<Answer> {
-    instance
-        .get_typed_func::<(&[u8], &[contract::TensorSpec]), (Result<Answer, String>,)>(
-            &mut *store,
-            load,
-        )?
-        .call(store, (onnx, overrides))
-        .map_err(died)?
-        .0
-        .map_err(|reason| anyhow!(reason))
-}
-
 /// The engine stopped instead of refusing: an operator's own assertion, or no memory left.
-fn died(error: wasmtime::Error) -> anyhow::Error {
-    let reason = match error.downcast_ref::<WasmBacktrace>() {
-        Some(_) => error.root_cause().to_string(),
-        None => format!("{error:#}"),
-    };
-    anyhow!("the engine stopped while it prepared the model: {reason}")
+fn died(store: &Store<()>, error: &wasmtime::Error, panic_message_address: u32) -> anyhow::Error {
+    let reason = panic_message(store, error, panic_message_address).unwrap_or_else(|| {
+        match error.downcast_ref::<WasmBacktrace>() {
+            Some(_) => error.root_cause().to_string(),
+            None => format!("{error:#}"),
+        }
+    });
+    anyhow!(
+        "the engine stopped while it prepared the model: {reason}; sizes that the file leaves open \
+         may be what hinders it: fix them with --input"
+    )
 }

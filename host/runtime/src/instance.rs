@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use modelet_protocol::Tensor;
-use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline, WasmCoreDump};
+use wasmtime::{AsContext, ResourceLimiter, Store, Trap, UpdateDeadline, WasmCoreDump};
 
 use crate::bindings::exports::modelet::model::inference::Error as GuestError;
 use crate::bindings::{Modelet as Exports, ModeletPre};
@@ -124,24 +124,28 @@ impl Instance {
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => InferError::DeadlineExceeded,
             trap => InferError::Trap(
-                self.panic_message(error, panic_message_address)
+                panic_message(&self.store, error, panic_message_address)
                     .or_else(|| trap.map(Trap::to_string))
                     .unwrap_or_else(|| format!("{error:#}")),
             ),
         }
     }
+}
 
-    /// What the guest's panic hook left in its memory. The address and what lies there come from
-    /// the artifact, so both are only ever used as an index and as text.
-    fn panic_message(&self, error: &wasmtime::Error, address: u32) -> Option<String> {
-        let dump = error.downcast_ref::<WasmCoreDump>()?;
-        dump.memories().iter().find_map(|memory| {
-            let rest = memory.data(&self.store).get(address as usize..)?;
-            let (length, rest) = rest.split_first_chunk::<4>()?;
-            let text = rest.get(..u32::from_le_bytes(*length) as usize)?;
-            (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
-        })
-    }
+/// What the guest's panic hook left in its memory, where `error` is that it stopped. The address and what lies there
+/// come from the artifact, so both are only ever used as an index and as text.
+pub fn panic_message(
+    store: impl AsContext,
+    error: &wasmtime::Error,
+    address: u32,
+) -> Option<String> {
+    let dump = error.downcast_ref::<WasmCoreDump>()?;
+    dump.memories().iter().find_map(|memory| {
+        let rest = memory.data(&store).get(address as usize..)?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let text = rest.get(..u32::from_le_bytes(*length) as usize)?;
+        (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
+    })
 }
 
 /// Epoch ticks that cover `time`, one more because the running tick has begun already.

@@ -19,7 +19,7 @@ mod target;
 
 pub use engine::Engine;
 pub use error::{InferError, LoadError};
-pub use instance::Bounds;
+pub use instance::{Bounds, panic_message};
 pub use modelet::{Limits, Modelet};
 pub use precompiled::Precompiled;
 pub use target::Target;

@@ -15,14 +15,20 @@ pub struct Output {
     pub shape: Option<Vec<Dimension>>,
 }
 
-/// How many rows the inputs have whose first dimension is open and has no name.
+/// What is taken for granted of sizes that are open.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// Each input may have another number.
-    Own,
-    /// All have the same.
-    Shared,
+pub enum Open {
+    /// Nothing.
+    Any,
+    /// Inputs whose first dimension has no name have as many rows as each other.
+    SharedRows,
+    /// Images have a height and a width that can be halved five times. Networks that do so and then put together what
+    /// they have before and after give an answer for no others.
+    ImageSteps,
 }
+
+/// Heights and widths of [`Open::ImageSteps`] are multiples of this.
+const IMAGE_STEP: &str = "32";
 
 /// The name of the rows that inputs share.
 const SHARED: &str = "N";
@@ -55,19 +61,22 @@ pub fn n_open_batches(proto: &mut ModelProto) -> TractResult<usize> {
 pub fn inputs(
     proto: &mut ModelProto,
     overrides: &[TensorSpec],
-    rows: Rows,
+    open: Open,
 ) -> TractResult<Vec<TensorSpec>> {
     let mut specs = vec![];
     let mut symbols = Symbols::default();
     for input in given(graph(proto)?) {
         let (datatype, mut shape) = spec(input, &mut symbols)?;
         if let Some(first @ None) = shape.as_mut().and_then(|shape| shape.first_mut())
-            && rows == Rows::Shared
+            && open == Open::SharedRows
         {
             *first = Some(symbols.dimension(SHARED));
         }
         let given = overrides.iter().find(|given| given.name == input.name);
-        let spec = settle(&input.name, (datatype, shape), given, &mut symbols)?;
+        let mut spec = settle(&input.name, (datatype, shape), given, &mut symbols)?;
+        if open == Open::ImageSteps {
+            go_in_steps(&mut spec);
+        }
         input.r#type = Some(tensor_type(&spec));
         specs.push(spec);
     }
@@ -86,6 +95,31 @@ pub fn inputs(
                 .join(", ")
         ),
     }
+}
+
+/// Whether [`Open::ImageSteps`] says more of the inputs than [`Open::Any`].
+pub fn has_open_image(proto: &mut ModelProto, overrides: &[TensorSpec]) -> TractResult<bool> {
+    let mut inputs = inputs(proto, overrides, Open::Any)?;
+    Ok(inputs.iter_mut().any(go_in_steps))
+}
+
+/// Makes multiples of what is open behind the first of four dimensions, and says whether there was some.
+fn go_in_steps(spec: &mut TensorSpec) -> bool {
+    let [_, sizes @ ..] = &mut spec.shape[..] else {
+        return false;
+    };
+    let is_image = sizes.len() == 3;
+    let mut is_open = false;
+    for size in sizes {
+        if let Dimension::Symbolic(symbol) = size
+            && is_image
+            && !symbol.contains('*')
+        {
+            *symbol = format!("{IMAGE_STEP}*{symbol}");
+            is_open = true;
+        }
+    }
+    is_open
 }
 
 /// Rewrites the inputs in `proto` as `inputs` has them, but with this first dimension.
@@ -186,6 +220,17 @@ struct Symbols {
 }
 
 impl Symbols {
+    /// As `dimension`, also of `32*height`.
+    fn multiple(&mut self, text: &str) -> Dimension {
+        let Some((step, name)) = text.split_once('*') else {
+            return self.dimension(text);
+        };
+        match self.dimension(name) {
+            Dimension::Symbolic(symbol) => Dimension::Symbolic(format!("{step}*{symbol}")),
+            fixed => fixed,
+        }
+    }
+
     fn dimension(&mut self, name: &str) -> Dimension {
         if let Some((_, symbol)) = self.known.iter().find(|(known, _)| known == name) {
             return Dimension::Symbolic(symbol.clone());
@@ -232,7 +277,7 @@ fn settle(
             );
         }
         let shape = given.shape.iter().map(|dimension| match dimension {
-            Dimension::Symbolic(name) => symbols.dimension(name),
+            Dimension::Symbolic(name) => symbols.multiple(name),
             fixed => fixed.clone(),
         });
         return Ok(TensorSpec {

@@ -64,7 +64,7 @@ fn without_node<'a>(reason: &'a str, node: &NodeProto) -> &'a str {
     rest.trim_start_matches([',', ':', ' '])
 }
 
-/// Options of `build` that fix what is open, if something is.
+/// Options of `build` that fix what is open, if something is. Which sizes there are only the user knows.
 fn fixed(inputs: &[TensorSpec]) -> Option<String> {
     let is_open = |size: &Dimension| matches!(size, Dimension::Symbolic(_));
     let options: Vec<String> = inputs
@@ -73,7 +73,7 @@ fn fixed(inputs: &[TensorSpec]) -> Option<String> {
         .map(|input| {
             let sizes = input.shape.iter().map(|size| match size {
                 Dimension::Fixed(size) => size.to_string(),
-                Dimension::Symbolic(_) => "1".to_owned(),
+                Dimension::Symbolic(symbol) => format!("<{symbol}>"),
             });
             let sizes = sizes.collect::<Vec<_>>().join(",");
             let datatype = values::name(input.datatype);
