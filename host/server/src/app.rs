@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use modelet_compiler::Compiler;
@@ -31,7 +31,7 @@ use crate::attempt::cache::Cache;
 use crate::attempt::pace::Pace;
 use crate::attempt::remote::Remotes;
 use crate::config::Config;
-use crate::registry::{Entry, Model, Ready, Registry, ResolveError, State, Work};
+use crate::registry::{Entry, Model, Models, Ready, Registry, ResolveError, State, Work};
 use crate::rollouts::Rollouts;
 use crate::rollouts::readiness::Readiness;
 use crate::statistics::Fallbacks;
@@ -148,6 +148,17 @@ impl App {
     /// Whether every model had its chance to load and the server takes requests.
     pub fn is_ready(&self) -> bool {
         *self.started.borrow() && !*self.draining.borrow()
+    }
+
+    /// The models, unless the server takes no requests or a look at the repository goes on: then some version may
+    /// still be on its way.
+    pub(crate) fn settled(&self) -> Option<Arc<Models>> {
+        let _no_refresh = match self.loaded.try_lock() {
+            Ok(loaded) => loaded,
+            Err(TryLockError::Poisoned(loaded)) => loaded.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        self.is_ready().then(|| self.registry.snapshot())
     }
 
     /// Since the server began: the clock that policy is given.

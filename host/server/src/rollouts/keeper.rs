@@ -79,10 +79,10 @@ async fn work(app: &App) -> Result<(), StateError> {
 /// versions that are added later wait until they are rolled out.
 async fn begin(app: &App, state: &State) -> Result<(), StateError> {
     // Before all have had their chance to load, any could seem to be the highest.
-    if !app.is_ready() {
+    let Some(models) = app.settled() else {
         return Ok(());
-    }
-    for (model, entry) in app.registry.snapshot().iter() {
+    };
+    for (model, entry) in models.iter() {
         let strategy = entry.declared.strategy.clone();
         let Some(strategy) = strategy.filter(|_| entry.rollout.is_none()) else {
             continue;
@@ -209,10 +209,11 @@ impl Rollouts {
             }
             let same = before.filter(|live| live.saved.rollout.id == saved.rollout.id);
             let seen = same.map_or_else(Arc::<live::Seen>::default, |live| live.seen.clone());
+            let leads = same.is_some_and(|live| live.leads.load(Relaxed));
             let live = Arc::new(Live {
                 saved,
                 seen,
-                leads: AtomicBool::new(false),
+                leads: AtomicBool::new(leads),
                 alarm: self.alarm.clone(),
             });
             known.insert(model.clone(), live.clone());
