@@ -27,6 +27,8 @@ const FORGET_EVERY: Millis = 60_000;
 #[derive(Default)]
 pub struct Predictions {
     waiting: Mutex<Vec<Prediction>>,
+    /// Held while they are written down: who then looks for one has to wait for that.
+    writing: tokio::sync::Mutex<()>,
     forgotten_at: AtomicU64,
     pub counts: Counts,
 }
@@ -85,6 +87,7 @@ impl Predictions {
 
     /// Writes down what waits, and forgets what is older than anybody asks for.
     pub async fn flush(&self, app: &App, state: &State) -> Result<(), StateError> {
+        let _writing = self.writing.lock().await;
         let waiting = std::mem::take(&mut *self.waiting());
         if !waiting.is_empty()
             && let Err(error) = state.add_predictions(&waiting).await
