@@ -291,44 +291,59 @@ mod tests {
     use super::*;
     use crate::{Datatype, Tensor};
 
-    /// Two images of one row and two columns, a convolution that leaves them as they are, and the shares along an axis.
-    /// Of a single tap it would be a product.
-    fn shares(axis: i64) -> Vec<u8> {
-        let node = |op_type: &str, input: &[&str], output: &str| NodeProto {
+    fn node(
+        op_type: &str,
+        inputs: &[&str],
+        output: &str,
+        attribute: &[AttributeProto],
+    ) -> NodeProto {
+        NodeProto {
             op_type: op_type.to_owned(),
-            input: input.iter().map(|name| name.to_string()).collect(),
+            input: inputs.iter().map(|name| name.to_string()).collect(),
             output: vec![output.to_owned()],
+            attribute: attribute.to_vec(),
             ..NodeProto::default()
-        };
-        let mut softmax = node("Softmax", &["h"], "y");
-        softmax.attribute.push(AttributeProto {
+        }
+    }
+
+    fn axis(axis: i64) -> AttributeProto {
+        AttributeProto {
             name: "axis".to_owned(),
             r#type: AttributeType::Int.into(),
             i: axis,
             ..AttributeProto::default()
-        });
-        let mut convolution = node("Conv", &["x", "k"], "h");
-        convolution.attribute.push(AttributeProto {
-            name: "pads".to_owned(),
+        }
+    }
+
+    fn sizes(name: &str, sizes: &[i64]) -> AttributeProto {
+        AttributeProto {
+            name: name.to_owned(),
             r#type: AttributeType::Ints.into(),
-            ints: vec![0, 0, 0, 1],
+            ints: sizes.to_vec(),
             ..AttributeProto::default()
-        });
+        }
+    }
+
+    fn constant(name: &str, shape: &[i64], values: &[f32]) -> TensorProto {
+        TensorProto {
+            name: name.to_owned(),
+            dims: shape.to_vec(),
+            data_type: 1,
+            float_data: values.to_vec(),
+            ..TensorProto::default()
+        }
+    }
+
+    /// A file that makes `y` of `input`.
+    fn file(nodes: Vec<NodeProto>, constant: TensorProto, input: TensorSpec) -> Vec<u8> {
         let value = |name: &str| ValueInfoProto {
             name: name.to_owned(),
             ..ValueInfoProto::default()
         };
-        let kernel = TensorProto {
-            name: "k".to_owned(),
-            dims: vec![1, 1, 1, 2],
-            data_type: 1,
-            float_data: vec![1.0, 0.0],
-            ..TensorProto::default()
-        };
         let graph = GraphProto {
-            node: vec![convolution, softmax],
-            initializer: vec![kernel],
-            input: vec![value("x")],
+            node: nodes,
+            initializer: vec![constant],
+            input: vec![value(&input.name)],
             output: vec![value("y")],
             ..GraphProto::default()
         };
@@ -341,8 +356,18 @@ mod tests {
             graph: Some(graph),
             ..ModelProto::default()
         };
-        declare::types(&mut proto, &[images()]).unwrap();
+        declare::types(&mut proto, &[input]).unwrap();
         proto.encode_to_vec()
+    }
+
+    /// Two images of one row and two columns, a convolution that leaves them as they are, and the shares along an axis.
+    /// Of a single tap it would be a product.
+    fn shares(along: i64) -> Vec<u8> {
+        let nodes = vec![
+            node("Conv", &["x", "k"], "h", &[sizes("pads", &[0, 0, 0, 1])]),
+            node("Softmax", &["h"], "y", &[axis(along)]),
+        ];
+        file(nodes, constant("k", &[1, 1, 1, 2], &[1.0, 0.0]), images())
     }
 
     fn images() -> TensorSpec {
@@ -378,74 +403,30 @@ mod tests {
         }
     }
 
-    /// An image, half of it, and that half at twice its size, below each other: only of an even height and width.
+    /// An image, half of it, and that half at twice its size, one behind the other: only of an even height and width.
     fn halved() -> Vec<u8> {
-        let node = |op_type: &str, input: &[&str], output: &str| NodeProto {
-            op_type: op_type.to_owned(),
-            input: input.iter().map(|name| name.to_string()).collect(),
-            output: vec![output.to_owned()],
-            ..NodeProto::default()
-        };
-        let ints = |name: &str, ints: &[i64]| AttributeProto {
-            name: name.to_owned(),
-            r#type: AttributeType::Ints.into(),
-            ints: ints.to_vec(),
-            ..AttributeProto::default()
-        };
-        let mut pool = node("MaxPool", &["x"], "half");
-        pool.attribute.push(ints("kernel_shape", &[2, 2]));
-        pool.attribute.push(ints("strides", &[2, 2]));
-        let mut beside = node("Concat", &["x", "whole"], "y");
-        beside.attribute.push(AttributeProto {
-            name: "axis".to_owned(),
-            r#type: AttributeType::Int.into(),
-            i: 1,
-            ..AttributeProto::default()
-        });
-        let value = |name: &str| ValueInfoProto {
-            name: name.to_owned(),
-            ..ValueInfoProto::default()
-        };
-        let scales = TensorProto {
-            name: "scales".to_owned(),
-            dims: vec![4],
-            data_type: 1,
-            float_data: vec![1.0, 1.0, 2.0, 2.0],
-            ..TensorProto::default()
-        };
-        let graph = GraphProto {
-            node: vec![
-                pool,
-                node("Resize", &["half", "", "scales"], "whole"),
-                beside,
-            ],
-            initializer: vec![scales],
-            input: vec![value("x")],
-            output: vec![value("y")],
-            ..GraphProto::default()
-        };
-        let mut proto = ModelProto {
-            ir_version: 8,
-            opset_import: vec![OperatorSetIdProto {
-                version: 17,
-                ..OperatorSetIdProto::default()
-            }],
-            graph: Some(graph),
-            ..ModelProto::default()
-        };
-        let size = |name: &str| Dimension::Symbolic(name.to_owned());
-        let open = TensorSpec {
+        let pool = [sizes("kernel_shape", &[2, 2]), sizes("strides", &[2, 2])];
+        let nodes = vec![
+            node("MaxPool", &["x"], "half", &pool),
+            node("Resize", &["half", "", "scales"], "whole", &[]),
+            node("Concat", &["x", "whole"], "y", &[axis(1)]),
+        ];
+        let open = |name: &str| Dimension::Symbolic(name.to_owned());
+        let image = TensorSpec {
             name: "x".to_owned(),
             datatype: Datatype::Fp32,
             shape: vec![
-                size("n"),
+                open("n"),
                 Dimension::Fixed(1),
-                size("height"),
-                size("width"),
+                open("height"),
+                open("width"),
             ],
         };
-        declare::types(&mut proto, &[open]).unwrap();
-        proto.encode_to_vec()
+        file(
+            nodes,
+            constant("scales", &[4], &[1.0, 1.0, 2.0, 2.0]),
+            image,
+        )
     }
 
     #[test]
